@@ -1,0 +1,31 @@
+# SSDLite with EMO on COCO, 320x320. mmdet's SSDLite with the backbone, the
+# optimizer and the length of the warm-up replaced, as in the paper.
+_base_ = [
+    'mmdet::ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py',
+    '../../_base_/emo_runtime.py',
+]
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='EMO',
+        window_size=7,
+        out_indices=(3, 4),
+        norm_cfg=dict(type='SyncBN'),
+        norm_eval=True,
+        init_cfg=dict(type='Pretrained')))
+
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='AdamW', lr=1.2e-3, weight_decay=0.05),
+    paramwise_cfg=dict(custom_keys=dict(norm=dict(decay_mult=0.))))
+
+# Without an end, a schedule lasts as long as the run.
+param_scheduler = [
+    dict(
+        type='WarmupLR', start_factor=0.001, warmup_iters=500, by_epoch=False),
+    dict(type='CosineAnnealingLR', by_epoch=True),
+]
+auto_scale_lr = dict(enable=False, base_batch_size=192)
+
+default_hooks = dict(
+    checkpoint=dict(max_keep_ckpts=1, save_best='coco/bbox_mAP'))

@@ -1,0 +1,24 @@
+"""EMO, the mobile backbone made of one block, for OpenMMLab.
+
+Importing this package registers the backbone ``EMO`` and what our configs
+name, and mends the faults of the released libraries (``emo_mm.compat``).
+"""
+import importlib
+
+from mmengine.config.utils import MODULE2PACKAGE
+from wrapt import when_imported
+
+from . import compat, models
+
+__version__ = '0.1.0'
+__all__ = ['compat', 'models']
+
+# For ``_base_ = 'emo_mm::mmdet/ssdlite_emo_1m.py'``.
+MODULE2PACKAGE['emo_mm'] = 'emo_mm'
+
+
+@when_imported('mmengine.runner')
+def _register_engine(_) -> None:
+    """Register what a Runner builds. It takes a second to import, so only
+    with mmengine's Runner."""
+    importlib.import_module('emo_mm.engine')

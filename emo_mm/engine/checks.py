@@ -1,0 +1,166 @@
+"""Checks before a run starts, so that mistakes do not cost an hour.
+
+Each raises a ValueError or FileNotFoundError that names the config's field,
+its value and the remedy.
+"""
+import json
+import re
+from pathlib import Path
+from typing import Iterator, List, Tuple
+
+from mmengine.config import ConfigDict
+from mmengine.registry import DATASETS
+
+# Progress of a schedule; everything else in its state is a setting.
+_PROGRESS = {'last_step', '_global_step', '_last_value', 'verbose'}
+
+
+# --- Data -------------------------------------------------------------------
+def check_data(cfg: ConfigDict, loop: str) -> None:
+    """Check the data of ``{loop}_dataloader`` and ``{loop}_evaluator``.
+
+    Args:
+        cfg (ConfigDict): The run's config.
+        loop (str): 'train', 'val' or 'test'.
+
+    Raises:
+        FileNotFoundError: If a folder or an annotation file is missing.
+        ValueError: If class names do not match the annotations.
+    """
+    dataloader = cfg.get(f'{loop}_dataloader')
+    if isinstance(dataloader, dict):
+        for field, dataset in _leaf_datasets(
+                dataloader.get('dataset'), f'{loop}_dataloader.dataset'):
+            _check_paths(field, dataset)
+            _check_classes(field, dataset)
+    evaluators = cfg.get(f'{loop}_evaluator')
+    if isinstance(evaluators, dict):
+        evaluators = [evaluators]
+    for evaluator in evaluators or ():
+        if isinstance(evaluator, dict):
+            _check_exists(f'{loop}_evaluator.ann_file',
+                          evaluator.get('ann_file'))
+
+
+def _leaf_datasets(dataset, field: str) -> Iterator[Tuple[str, dict]]:
+    """The data sets below wrappers such as RepeatDataset."""
+    if not isinstance(dataset, dict):
+        return
+    if isinstance(dataset.get('dataset'), dict):
+        yield from _leaf_datasets(dataset['dataset'], f'{field}.dataset')
+    elif isinstance(dataset.get('datasets'), (list, tuple)):
+        for i, child in enumerate(dataset['datasets']):
+            yield from _leaf_datasets(child, f'{field}.datasets.{i}')
+    else:
+        yield field, dataset
+
+
+def _check_paths(field: str, dataset: dict) -> None:
+    root = dataset.get('data_root') or ''
+    _check_exists(f'{field}.data_root', root)
+    _check_exists(f'{field}.ann_file', dataset.get('ann_file'), root)
+    prefixes = dataset.get('data_prefix') or {}
+    if isinstance(prefixes, str):
+        prefixes = dict(img_path=prefixes)
+    for key, prefix in prefixes.items():
+        _check_exists(f'{field}.data_prefix.{key}', prefix, root)
+
+
+def _check_exists(field: str, value, root: str = '') -> None:
+    # Remote storage ('s3://…') is left to mmengine's file backends.
+    if not value or not isinstance(value, str) or '://' in root + value:
+        return
+    path = Path(root, value)
+    if not path.exists():
+        raise FileNotFoundError(
+            f'{field}={value!r}: there is no {path.absolute()}. Put the data '
+            f'there, or set the field: --cfg-options {field}=PATH')
+
+
+def _check_classes(field: str, dataset: dict) -> None:
+    """mmdet's COCO data sets drop classes that the file does not name, and
+    label in the file's order whatever the order of ``classes``."""
+    data_type = DATASETS.get(dataset['type'])
+    ann_file = dataset.get('ann_file')
+    if not hasattr(data_type, 'COCOAPI') or not ann_file:
+        return
+    path = Path(dataset.get('data_root') or '', ann_file)
+    if '://' in str(ann_file) or not path.is_file():
+        return
+    metainfo = dataset.get('metainfo') or {}
+    classes = list(metainfo.get('classes') or data_type.METAINFO['classes'])
+    categories = read_categories(path)
+    unknown = [name for name in classes if name not in categories]
+    if unknown:
+        raise ValueError(
+            f'{field}.metainfo.classes={_shorten(classes)}: '
+            f'{_shorten(unknown)} are not among the categories of {path}, '
+            f'which are {_shorten(categories)}. Set metainfo='
+            'dict(classes=(…)) to those names in train_dataloader, '
+            'val_dataloader and test_dataloader, and num_classes in the head.')
+    in_file_order = [name for name in categories if name in classes]
+    if in_file_order != classes:
+        raise ValueError(
+            f'{field}.metainfo.classes={_shorten(classes)} are in another '
+            f'order than in {path}, so that labels would get wrong names. '
+            f'Write them as {tuple(in_file_order)}.')
+
+
+def read_categories(ann_file: Path) -> List[str]:
+    """Names of a COCO file's categories, without parsing the rest of it."""
+    text = Path(ann_file).read_text(encoding='utf-8')
+    decoder = json.JSONDecoder()
+    for match in re.finditer(r'"categories"\s*:\s*(?=\[)', text):
+        categories, _ = decoder.raw_decode(text, match.end())
+        return [category['name'] for category in categories]
+    raise ValueError(f'{ann_file} has no list "categories": it is not a COCO '
+                     'annotation file.')
+
+
+def _shorten(names: List[str], limit: int = 8) -> str:
+    if len(names) <= limit:
+        return str(tuple(names))
+    return f'{tuple(names[:limit])} and {len(names) - limit} more'
+
+
+# --- Resuming ---------------------------------------------------------------
+def check_same_schedule(schedulers: list, checkpoint: dict,
+                        filename: str) -> None:
+    """Refuse to resume into a schedule of another length or rate.
+
+    mmengine restores the checkpoint's schedule with all its settings, so a
+    run that asks for another one would silently get the old.
+
+    Args:
+        schedulers (list): Parameter schedulers of this run.
+        checkpoint (dict): What is resumed from.
+        filename (str): Where it was read from.
+
+    Raises:
+        ValueError: If the settings differ.
+    """
+    saved = checkpoint.get('param_schedulers')
+    if not isinstance(saved, list) or not isinstance(schedulers, list):
+        return
+    differences = [] if len(saved) == len(schedulers) else [
+        f'{len(saved)} schedulers there, {len(schedulers)} here'
+    ]
+    for scheduler, old in zip(schedulers, saved):
+        new, name = scheduler.state_dict(), type(scheduler).__name__
+        differences += [
+            f'{name}.{key}: {_first(old[key])} there, {_first(new[key])} here'
+            for key in sorted(set(old) & set(new) - _PROGRESS)
+            if old[key] != new[key]
+        ]
+    if differences:
+        lines = '\n  '.join(differences)
+        raise ValueError(
+            f'resume from {filename}: its learning-rate schedule is not that '
+            f'of this run.\n  {lines}\nResume with the train_cfg, batch size, '
+            'data and lr of that run, or start a new one from its weights: '
+            f'--cfg-options load_from={filename} (without --resume).')
+
+
+def _first(value):
+    """Base rates are listed for each parameter: one is enough to read."""
+    return value[0] if isinstance(value, list) and value else value

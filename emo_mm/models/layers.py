@@ -1,0 +1,52 @@
+"""Small layers that the blocks share."""
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """LayerNorm over the channels of a (B, C, H, W) map, at each position.
+
+    The permutation costs nothing on a channels-last map.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x.permute(0, 2, 3, 1))
+        return x.permute(0, 3, 1, 2)
+
+
+class DropPath(nn.Module):
+    """Stochastic depth per sample (https://arxiv.org/abs/1603.09382).
+
+    Args:
+        drop_prob (float): Probability that a sample's branch is dropped. The
+            kept ones are scaled by ``1 / (1 - drop_prob)``.
+    """
+
+    def __init__(self, drop_prob: float = 0.):
+        super().__init__()
+        self.drop_prob = drop_prob
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.drop_prob == 0:
+            return x
+        keep = 1 - self.drop_prob
+        mask = x.new_empty((x.shape[0], 1, 1, 1)).bernoulli_(keep)
+        return x * mask.div_(keep)
+
+    def extra_repr(self) -> str:
+        return f'drop_prob={self.drop_prob:.4g}'
+
+
+class SqueezeExcite(nn.Module):
+    """Squeeze-and-excitation without reduction (arXiv:1709.01507)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv_reduce = nn.Conv2d(channels, channels, 1)
+        self.conv_expand = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = x.mean((2, 3), keepdim=True)
+        gate = self.conv_expand(F.silu(self.conv_reduce(gate)))
+        return x * torch.sigmoid(gate)

@@ -1,0 +1,114 @@
+"""Packaging of emo_mm.
+
+Two things do not fit a declarative file, so they live in ``build_py`` below,
+which runs for a wheel and for an editable install alike:
+
+* ``emo_mm/.mim`` carries ``configs/`` and ``tools/``, where MIM looks for
+  those of an OpenMMLab plugin.
+* ``mmcv/_ext.py`` lies where Python looks for ``mmcv._ext``, the compiled
+  module that mmcv-lite does not have. A compiled ``mmcv/_ext.*.so`` in the
+  same folder is found before it, so a full mmcv always wins.
+"""
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py as _build_py
+
+ROOT = Path(__file__).resolve().parent
+MIM_ITEMS = ('configs', 'tools')
+MMCV_EXT = ROOT / 'emo_mm' / 'mmcv_ext' / '_ext.py'
+
+
+def is_shipped(path: Path) -> bool:
+    return path.is_file() and '__pycache__' not in path.parts
+
+
+class build_py(_build_py):
+    """``build_py`` that also places ``emo_mm/.mim`` and ``mmcv/_ext.py``."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            self._link_mim()
+            # The folder that becomes the editable wheel's content.
+            site = Path(self.get_finalized_command('install').install_lib)
+            self._place(MMCV_EXT, site / 'mmcv' / '_ext.py')
+        else:
+            for source, target in self._extra_files().items():
+                self._place(source, target)
+
+    def _extra_files(self):
+        """Source to target of each file that a wheel gains."""
+        library = Path(self.build_lib)
+        files = {
+            source: library / 'emo_mm' / '.mim' / source.relative_to(ROOT)
+            for item in MIM_ITEMS
+            for source in sorted((ROOT / item).rglob('*'))
+            if is_shipped(source)
+        }
+        files[MMCV_EXT] = library / 'mmcv' / '_ext.py'
+        return files
+
+    def _place(self, source, target):
+        self.mkpath(str(target.parent))
+        self.copy_file(str(source), str(target))
+
+    def _link_mim(self):
+        mim = ROOT / 'emo_mm' / '.mim'
+        mim.mkdir(exist_ok=True)
+        for item in MIM_ITEMS:
+            link = mim / item
+            if link.is_symlink():
+                link.unlink()
+            elif link.exists():
+                shutil.rmtree(link)
+            try:
+                link.symlink_to(Path('..', '..', item))
+            except OSError:  # Windows asks for a privilege to link
+                shutil.copytree(ROOT / item, link)
+
+    def get_outputs(self, include_bytecode=True):
+        outputs = super().get_outputs(include_bytecode)
+        if self.editable_mode:
+            return outputs
+        return outputs + [str(path) for path in self._extra_files().values()]
+
+
+# What today's releases need and do not ask for themselves, see README.md:
+# mmsegmentation 1.2.2 imports ftfy and regex; openmim 0.3.9 imports
+# pkg_resources and breaks with click 9; opendatalab 0.0.10 pins old versions
+# of half of the stack.
+OPENMMLAB = [
+    'mmcv-lite>=2.0.0rc4,<2.2.0',
+    'mmdet>=3.3.0,<3.4',
+    'mmsegmentation>=1.2.2,<1.3',
+    'mmpretrain>=1.2.0,<1.3',
+    'openmim>=0.3.9',
+    'opendatalab==0.0.9',
+    'setuptools>=65,<81',
+    'click<9',
+    'ftfy',
+    'regex',
+]
+FVCORE = ['fvcore']
+
+setup(
+    name='emo_mm',
+    version='0.1.0',
+    description='EMO, the mobile backbone made of one block, for OpenMMLab',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.10,<3.14',
+    packages=find_packages(include=['emo_mm', 'emo_mm.*']),
+    install_requires=[
+        'torch>=2.6', 'torchvision', 'mmengine>=0.10.7,<0.11', 'wrapt'
+    ],
+    extras_require={
+        'openmmlab': OPENMMLAB + FVCORE,
+        'test': FVCORE + ['pytest', 'build'],
+    },
+    cmdclass={'build_py': build_py},
+    zip_safe=False,
+)
