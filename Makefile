@@ -1,0 +1,45 @@
+# make demo   train, test and draw a small detector
+# make test   run the tests
+# make clean  remove what the two made
+#
+# Both set up .venv first where that is missing. PYTHON=python3.12 chooses the
+# interpreter; PIP_ARGS is handed to pip install.
+
+PYTHON ?= python3
+PIP_ARGS ?=
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+# Written last, so that an interrupted set-up is taken up again.
+READY := $(VENV)/ready
+# mim and the tools find the interpreter and its scripts on PATH.
+export PATH := $(BIN):$(PATH)
+
+DEMO_CONFIG := configs/mmdet/ssdlite_emo_1m_shapes.py
+DEMO_DATA := demo/shapes/annotations/instances_val.json
+DEMO_WORK := demo/work_dir
+
+.PHONY: demo test clean
+
+$(READY): constraints.txt setup.py
+	@echo '== Installing into $(VENV) with $(PYTHON): about 7 GB, some minutes =='
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt $(PIP_ARGS) -e '.[openmmlab,test]'
+	$(BIN)/python -m pip check
+	@touch $@
+
+$(DEMO_DATA): | $(READY)
+	@echo '== Drawing the demo data set =='
+	python tools/dataset_converters/generate_shapes.py demo/shapes
+
+demo: $(READY) $(DEMO_DATA)
+	@echo '== Training SSDLite with EMO-1M from scratch: up to 5 minutes =='
+	mim train mmdet $(DEMO_CONFIG) --work-dir $(DEMO_WORK)
+	@echo '== Testing the best checkpoint =='
+	python tools/misc/demo_report.py $(DEMO_CONFIG) $(DEMO_WORK)
+
+test: $(READY)
+	@echo '== Running the tests =='
+	python -m pytest
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info emo_mm/.mim

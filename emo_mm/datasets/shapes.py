@@ -1,0 +1,139 @@
+"""A generated detection data set: shapes on cluttered backgrounds."""
+import json
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+import cv2
+import numpy as np
+from mmengine.utils import track_iter_progress
+
+CLASSES = ('circle', 'square', 'triangle')
+Box = Tuple[int, int, int, int]
+
+
+def generate_coco(root: Path,
+                  num_images: Dict[str, int],
+                  size: int = 160,
+                  seed: int = 0) -> None:
+    """Write a data set in COCO's layout.
+
+    ``root`` gains ``<split>/000000.jpg …`` and
+    ``annotations/instances_<split>.json`` for each split. Every image is
+    drawn from a random stream of its own, so no two splits share one.
+
+    Args:
+        root (Path): Folder to write to.
+        num_images (dict): Number of images of each split.
+        size (int): Width and height of an image, in pixels. Defaults to 160.
+        seed (int): Seed of all streams. Defaults to 0.
+    """
+    (root / 'annotations').mkdir(parents=True, exist_ok=True)
+    for split_id, (split, count) in enumerate(num_images.items()):
+        (root / split).mkdir(exist_ok=True)
+        images, annotations = [], []
+        for i in track_iter_progress(list(range(count))):
+            rng = np.random.default_rng((seed, split_id, i))
+            image, labels, boxes = draw_image(rng, size)
+            name = f'{i:06d}.jpg'
+            cv2.imwrite(str(root / split / name), image)
+            images.append(dict(id=i, file_name=name, width=size, height=size))
+            annotations += [
+                _annotation(i, label, box)
+                for label, box in zip(labels, boxes)
+            ]
+        for number, annotation in enumerate(annotations, 1):
+            annotation['id'] = number
+        content = dict(
+            images=images,
+            annotations=annotations,
+            categories=[
+                dict(id=i, name=name) for i, name in enumerate(CLASSES, 1)
+            ])
+        path = root / 'annotations' / f'instances_{split}.json'
+        path.write_text(json.dumps(content))
+
+
+def _annotation(image_id: int, label: int, box: Box) -> dict:
+    x1, y1, x2, y2 = box
+    width, height = x2 - x1, y2 - y1
+    return dict(
+        image_id=image_id,
+        category_id=label + 1,
+        bbox=[x1, y1, width, height],
+        area=width * height,
+        iscrowd=0)
+
+
+def draw_image(rng: np.random.Generator,
+               size: int) -> Tuple[np.ndarray, List[int], List[Box]]:
+    """One picture with 1 to 4 shapes that do not overlap.
+
+    Returns:
+        tuple: The image (size, size, 3), uint8; the labels; the boxes as
+        (x1, y1, x2, y2) in pixels, the ends excluded.
+    """
+    image = draw_background(rng, size)
+    labels, boxes = [], []
+    for _ in range(rng.integers(1, 5)):
+        for _ in range(20):  # look for a free place, then give up
+            box = _random_box(rng, size)
+            if not any(_overlap(box, other) for other in boxes):
+                label = int(rng.integers(len(CLASSES)))
+                draw_shape(image, label, box, _contrast(rng, image, box))
+                labels.append(label)
+                boxes.append(box)
+                break
+    return image, labels, boxes
+
+
+def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Smooth colour noise with thin lines across, (size, size, 3) uint8."""
+    coarse = rng.integers(0, 256, (6, 6, 3)).astype(np.float32)
+    image = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+    image += rng.normal(0, 12, image.shape)
+    image = np.clip(image, 0, 255).astype(np.uint8)
+    for _ in range(rng.integers(4, 12)):
+        start, end = rng.integers(0, size, (2, 2)).tolist()
+        cv2.line(image, start, end, _color(rng), int(rng.integers(1, 3)),
+                 cv2.LINE_AA)
+    return image
+
+
+def draw_shape(image: np.ndarray, label: int, box: Box, color) -> None:
+    """Fill the shape that touches all four sides of ``box``."""
+    x1, y1, x2, y2 = box
+    right, bottom = x2 - 1, y2 - 1
+    name = CLASSES[label]
+    if name == 'circle':
+        center = ((x1 + right) // 2, (y1 + bottom) // 2)
+        cv2.circle(image, center, (right - x1) // 2, color, -1, cv2.LINE_AA)
+    elif name == 'square':
+        cv2.rectangle(image, (x1, y1), (right, bottom), color, -1)
+    else:
+        corners = np.array([[(x1 + right) // 2, y1], [right, bottom],
+                            [x1, bottom]])
+        cv2.fillPoly(image, [corners], color, cv2.LINE_AA)
+
+
+def _random_box(rng: np.random.Generator, size: int) -> Box:
+    side = int(rng.integers(size // 6, size // 2))
+    side -= 1 - side % 2  # odd, so that a circle has a centre
+    x1, y1 = rng.integers(0, size - side, 2).tolist()
+    return x1, y1, x1 + side, y1 + side
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _contrast(rng: np.random.Generator, image: np.ndarray, box: Box):
+    """A colour that differs from what lies in ``box``."""
+    x1, y1, x2, y2 = box
+    behind = image[y1:y2, x1:x2].reshape(-1, 3).mean(0)
+    colors = rng.integers(0, 256, (8, 3))
+    distances = np.abs(colors - behind).sum(1)
+    return colors[distances.argmax()].tolist()
+
+
+def _color(rng: np.random.Generator) -> List[int]:
+    return rng.integers(0, 256, 3).tolist()
