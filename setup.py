@@ -16,12 +16,18 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py as _build_py
 
 ROOT = Path(__file__).resolve().parent
-MIM_ITEMS = ('configs', 'tools')
+MIM_ITEMS = ('configs', 'tools', 'model-index.yml')
 MMCV_EXT = ROOT / 'emo_mm' / 'mmcv_ext' / '_ext.py'
 
 
-def is_shipped(path: Path) -> bool:
-    return path.is_file() and '__pycache__' not in path.parts
+def files_of(path: Path) -> list:
+    """The files of a folder, or the one that ``path`` is."""
+    if path.is_file():
+        return [path]
+    return [
+        file for file in sorted(path.rglob('*'))
+        if file.is_file() and '__pycache__' not in file.parts
+    ]
 
 
 class build_py(_build_py):
@@ -44,8 +50,7 @@ class build_py(_build_py):
         files = {
             source: library / 'emo_mm' / '.mim' / source.relative_to(ROOT)
             for item in MIM_ITEMS
-            for source in sorted((ROOT / item).rglob('*'))
-            if is_shipped(source)
+            for source in files_of(ROOT / item)
         }
         files[MMCV_EXT] = library / 'mmcv' / '_ext.py'
         return files
@@ -62,11 +67,12 @@ class build_py(_build_py):
             if link.is_symlink():
                 link.unlink()
             elif link.exists():
-                shutil.rmtree(link)
+                shutil.rmtree(link) if link.is_dir() else link.unlink()
             try:
                 link.symlink_to(Path('..', '..', item))
             except OSError:  # Windows asks for a privilege to link
-                shutil.copytree(ROOT / item, link)
+                for source in files_of(ROOT / item):
+                    self._place(source, mim / source.relative_to(ROOT))
 
     def get_outputs(self, include_bytecode=True):
         outputs = super().get_outputs(include_bytecode)

@@ -80,7 +80,9 @@ def _check_exists(field: str, value, root: str = '') -> None:
 def _check_classes(field: str, dataset: dict) -> None:
     """mmdet's COCO data sets drop classes that the file does not name, and
     label in the file's order whatever the order of ``classes``."""
-    data_type = DATASETS.get(dataset['type'])
+    # The default scope's registry, where the Runner will look the type up.
+    with DATASETS.switch_scope_and_registry(None) as registry:
+        data_type = registry.get(dataset['type'])
     ann_file = dataset.get('ann_file')
     if not hasattr(data_type, 'COCOAPI') or not ann_file:
         return

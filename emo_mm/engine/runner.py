@@ -29,6 +29,18 @@ class CheckedRunner(Runner):
         check_data(self.cfg, 'test')
         return super().test()
 
+    @staticmethod
+    def build_dataloader(dataloader, *args, **kwargs):
+        """Build a data loader that yields at least one batch."""
+        loader = Runner.build_dataloader(dataloader, *args, **kwargs)
+        if len(loader) == 0:
+            raise ValueError(
+                f'dataloader.batch_size={loader.batch_size} is more than the '
+                f'{len(loader.dataset)} samples of {loader.dataset!r}, so '
+                'that there is no whole batch. Lower batch_size, or set '
+                'drop_last=False.')
+        return loader
+
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
         """Load weights; when resuming, compare the schedules first."""
         checkpoint = super().load_checkpoint(filename, *args, **kwargs)

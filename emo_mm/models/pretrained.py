@@ -7,12 +7,14 @@ addresses and key names.
 import hashlib
 import re
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 from urllib.error import URLError
 
 import torch
 from mmengine.dist import barrier, is_main_process
 from torch import Tensor, nn
+
+from .arch import get_arch
 
 SCHEME = 'emo://'
 URL = ('https://raw.githubusercontent.com/zhangzjn/EMO/main/resources/'
@@ -99,6 +101,34 @@ def to_classifier(state_dict: Dict[str, Tensor]) -> Dict[str, Tensor]:
     return renamed
 
 
+def fitting_arch(classifier: Dict[str, Tensor]) -> str:
+    """The published arch whose classifier a state dict fills completely.
+
+    Args:
+        classifier (dict): What :func:`to_classifier` returns.
+
+    Raises:
+        ValueError: If there is none. It lists what is missing of the arch
+            that comes closest.
+    """
+    from .emo import EMO  # which imports this module
+    problems = {}
+    for arch in BLOB_IDS:
+        shapes = {
+            f'backbone.{key}': shape
+            for key, shape in _shapes(EMO(arch)).items()
+        }
+        width = get_arch(arch)['widths'][-1]
+        shapes['neck.norm.weight'] = shapes['neck.norm.bias'] = (width, )
+        problems[arch] = _misfits(shapes, classifier)
+    closest = min(problems, key=lambda arch: len(problems[arch]))
+    if problems[closest]:
+        lines = '\n  '.join(problems[closest])
+        raise ValueError('No published arch fits these weights. EMO-'
+                         f'{closest.upper()} comes closest:\n  {lines}')
+    return closest
+
+
 def extract_state_dict(checkpoint: dict,
                        prefix: Optional[str] = None) -> Dict[str, Tensor]:
     """The tensors of a checkpoint, as a flat dict.
@@ -148,48 +178,64 @@ def load_pretrained(backbone: nn.Module,
         ValueError: If a tensor of the backbone is missing or of another
             shape.
     """
-    state_dict = extract_state_dict(_load(checkpoint), prefix)
+    state_dict = extract_state_dict(load_checkpoint(checkpoint), prefix)
     rename_published(state_dict)
     _check_fills(backbone, state_dict, checkpoint)
     backbone.load_state_dict(state_dict, strict=False)
 
 
-def _load(checkpoint: str) -> dict:
+def load_checkpoint(checkpoint: str) -> dict:
+    """Read a checkpoint from a path, a URL or ``emo://ARCH``.
+
+    Raises:
+        FileNotFoundError: If it cannot be had. The message says what to do.
+    """
     from mmengine.runner import CheckpointLoader  # slow to import
     if checkpoint.startswith(SCHEME):
         checkpoint = str(find_published(checkpoint[len(SCHEME):].lower()))
     elif '://' not in checkpoint and not Path(checkpoint).is_file():
         raise FileNotFoundError(
-            f'model.backbone.init_cfg.checkpoint={checkpoint!r} is not a '
-            "file. Give the path of a checkpoint, or 'emo://5m' (1m, 2m, 6m) "
-            'for the published weights. To train from scratch: '
-            f'--cfg-options {FROM_SCRATCH}')
+            f'checkpoint={checkpoint!r} (model.backbone.init_cfg.checkpoint '
+            'of a config) is not a file. Give the path of a checkpoint, or '
+            "'emo://5m' (1m, 2m, 6m) for the published weights. To train from "
+            f'scratch: --cfg-options {FROM_SCRATCH}')
     return CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
 
 
 def _check_fills(backbone: nn.Module, state_dict: Dict[str, Tensor],
                  checkpoint: str) -> None:
-    wanted = {
-        key: value.shape
-        for key, value in backbone.state_dict().items()
-        if not key.endswith('num_batches_tracked')
-    }
-    missing = [key for key in wanted if key not in state_dict]
-    if len(missing) == len(wanted):
+    wanted = _shapes(backbone)
+    if not set(wanted) & set(state_dict):
         raise ValueError(
             f'model.backbone.init_cfg.checkpoint={checkpoint!r} holds none of '
             f'the {len(wanted)} tensors of EMO: it is of another model. Its '
             f'keys begin with {list(state_dict)[:3]}.')
-    problems: List[str] = [f'missing {key}' for key in missing]
-    for key, shape in wanted.items():
-        if key in state_dict and state_dict[key].shape != shape:
-            problems.append(f'{key} has shape {tuple(state_dict[key].shape)}, '
-                            f'not {tuple(shape)}')
+    problems = _misfits(wanted, state_dict)
     if problems:
         lines = '\n  '.join(problems)
         raise ValueError(
             f'model.backbone.init_cfg.checkpoint={checkpoint!r} does not fill '
             f'the whole backbone. Does model.backbone.arch fit it?\n  {lines}')
+
+
+def _shapes(backbone: nn.Module) -> Dict[str, Sequence[int]]:
+    """Shapes of the tensors that a checkpoint has to bring."""
+    return {
+        key: value.shape
+        for key, value in backbone.state_dict().items()
+        if not key.endswith('num_batches_tracked')
+    }
+
+
+def _misfits(shapes: Dict[str, Sequence[int]],
+             state_dict: Dict[str, Tensor]) -> List[str]:
+    """What a state dict lacks, or has in another shape, one line each."""
+    problems = [f'missing {key}' for key in shapes if key not in state_dict]
+    for key, shape in shapes.items():
+        if key in state_dict and state_dict[key].shape != shape:
+            problems.append(f'{key} has shape {tuple(state_dict[key].shape)}, '
+                            f'not {tuple(shape)}')
+    return problems
 
 
 # --- The published files ----------------------------------------------------

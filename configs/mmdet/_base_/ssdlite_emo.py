@@ -15,6 +15,9 @@ model = dict(
         norm_eval=True,
         init_cfg=dict(type='Pretrained')))
 
+# BatchNorm of the 1x1 level cannot train on a last batch of one picture.
+train_dataloader = dict(drop_last=True)
+
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1.2e-3, weight_decay=0.05),
     paramwise_cfg=dict(custom_keys=dict(norm=dict(decay_mult=0.))))

@@ -1,0 +1,68 @@
+"""What holds for every config."""
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+from mmengine.config import Config
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted(
+    path for path in (ROOT / 'configs').rglob('*.py')
+    if '_base_' not in path.parts)
+
+
+def test_file_names_are_unique():
+    """MIM looks configs up by their base name in the whole package."""
+    shipped = [
+        path.name for folder in ('emo_mm', 'configs', 'tools')
+        for path in (ROOT / folder).rglob('*.py') if '.mim' not in path.parts
+    ]
+    repeated = {name for name, count in Counter(shipped).items() if count > 1}
+    assert not repeated & {
+        path.name
+        for path in (ROOT / 'configs').rglob('*.py')
+    }
+
+
+def build(path):
+    from mmengine.registry import MODELS, init_default_scope
+    cfg = Config.fromfile(path)
+    pytest.importorskip(cfg.default_scope)
+    init_default_scope(cfg.default_scope)
+    return MODELS.build(cfg.model)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_model_builds(path):
+    assert build(path) is not None
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_runs_with_our_checks(path):
+    assert Config.fromfile(path).runner_type == 'CheckedRunner'
+
+
+def test_every_config_is_in_the_model_index():
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    listed = {}
+    for metafile in index['Import']:
+        for model in yaml.safe_load((ROOT / metafile).read_text())['Models']:
+            listed[model['Config']] = model
+    demo = 'configs/mmdet/ssdlite_emo_1m_shapes.py'
+    paths = {str(path.relative_to(ROOT)) for path in CONFIGS} - {demo}
+    assert set(listed) == paths
+    for path, model in listed.items():
+        assert model['Name'] == Path(path).stem
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_parameters_are_those_of_the_metafile(path):
+    metafile = yaml.safe_load((path.parent / 'metafile.yml').read_text())
+    entries = [
+        model for model in metafile['Models'] if model['Name'] == path.stem
+    ]
+    if not entries:
+        pytest.skip('no row of a results table')
+    params = sum(p.numel() for p in build(path).parameters())
+    assert params == entries[0]['Metadata']['Parameters']

@@ -1,0 +1,51 @@
+"""Real runs through MIM, in a folder with COCO's layout."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# No weights are to be downloaded: no cache, and a proxy that is not there.
+OFFLINE = dict(
+    TORCH_HOME='torch_home',
+    http_proxy='http://127.0.0.1:9',
+    https_proxy='http://127.0.0.1:9')
+
+
+def run_mim(folder, *args, python=sys.executable):
+    """Run ``mim`` and return the finished process with its joint output."""
+    arguments = ' '.join(str(arg) for arg in args)
+    environment = dict(os.environ, **OFFLINE)
+    environment['PATH'] = os.pathsep.join(
+        [str(Path(python).parent), environment['PATH']])
+    result = subprocess.run(
+        [python, '-c', 'from mim.__main__ import cli; cli()', *map(str, args)],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900)
+    print(f'mim {arguments}\n{result.stdout[-4000:]}')
+    return result
+
+
+@pytest.fixture(scope='session')
+def coco(tmp_path_factory):
+    """A folder with a small data set in ``data/coco``, of 80 classes."""
+    mmdet = pytest.importorskip('mmdet.datasets')
+    from emo_mm.datasets.shapes import generate_coco
+    folder = tmp_path_factory.mktemp('coco')
+    root = folder / 'data' / 'coco'
+    generate_coco(root, dict(train2017=8, val2017=4), size=96)
+    names = mmdet.CocoDataset.METAINFO['classes']
+    for path in (root / 'annotations').iterdir():
+        content = json.loads(path.read_text())
+        content['categories'] = [
+            dict(id=i, name=name) for i, name in enumerate(names, 1)
+        ]
+        path.write_text(json.dumps(content))
+    return folder

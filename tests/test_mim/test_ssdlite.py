@@ -1,0 +1,152 @@
+"""SSDLite as a user runs it: only ``--cfg-options`` shorten the runs."""
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.test_mim.conftest import ROOT, run_mim
+from tests.test_models.test_golden import published_state_dict
+
+CONFIG = ROOT / 'configs' / 'mmdet' / 'ssdlite_emo_1m.py'
+SHORT = ('train_dataloader.batch_size=4', 'train_dataloader.dataset.times=1',
+         'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
+         'train_dataloader.persistent_workers=False',
+         'val_dataloader.persistent_workers=False')
+FROM_SCRATCH = ('model.backbone.init_cfg=None',
+                'model.backbone.norm_eval=False',
+                'model.backbone.frozen_stages=-1')
+
+
+def train(folder, work_dir, *options, flags=()):
+    return run_mim(folder, 'train', 'mmdet', CONFIG, '--work-dir', work_dir,
+                   *flags, '--cfg-options', *SHORT, *options)
+
+
+@pytest.fixture(scope='module')
+def trained(coco):
+    """Folder of a run of two epochs from scratch."""
+    result = train(
+        coco,
+        'scratch',
+        *FROM_SCRATCH,
+        'train_cfg.max_epochs=2',
+        'default_hooks.checkpoint.max_keep_ckpts=2',
+        'train_cfg.val_interval=1',
+        flags=('--auto-scale-lr', ))
+    assert result.returncode == 0
+    return coco / 'scratch', result.stdout
+
+
+def test_train_from_scratch(trained):
+    work_dir, output = trained
+    assert (work_dir / 'epoch_2.pth').is_file()
+    assert list(work_dir.glob('best_coco_bbox_mAP_epoch_*.pth'))
+    assert 'coco/bbox_mAP_50' in output
+    weights = torch.load(work_dir / 'epoch_1.pth', weights_only=False)
+    assert all(value.isfinite().all()
+               for value in weights['state_dict'].values())
+    statistics = weights['state_dict'][
+        'backbone.stages.4.2.operator.norm.running_mean']
+    assert statistics.abs().max() > 0  # norm_eval is off
+
+
+def test_auto_scale_lr(trained):
+    # 4 pictures against 8 x 24
+    assert f'{1.2e-3 * 4 / 192:.2e}'[:4] in trained[1]
+    assert 'from 0.0012 to 2.5e-05' in trained[1]
+
+
+def test_test_draws_boxes(trained):
+    work_dir, _ = trained
+    result = run_mim(work_dir.parent, 'test', 'mmdet', CONFIG, '--checkpoint',
+                     work_dir / 'epoch_2.pth', '--work-dir', 'tested',
+                     '--show-dir', 'drawn', '--cfg-options',
+                     'test_dataloader.num_workers=0',
+                     'test_dataloader.persistent_workers=False')
+    assert result.returncode == 0
+    assert 'coco/bbox_mAP_50' in result.stdout
+    assert len(list(Path(work_dir.parent, 'tested').rglob('drawn/*.jpg'))) == 4
+
+
+def test_resume(trained):
+    work_dir, _ = trained
+    result = train(
+        work_dir.parent,
+        'resumed',
+        *FROM_SCRATCH,
+        'train_cfg.max_epochs=2',
+        flags=('--resume', work_dir / 'epoch_1.pth', '--auto-scale-lr'))
+    assert result.returncode == 0
+    assert 'resumed epoch: 1' in result.stdout
+    assert 'Epoch(train) [1]' not in result.stdout
+    rates = [
+        log_rates(folder) for folder in (work_dir, work_dir.parent / 'resumed')
+    ]
+    assert rates[0][-1] == rates[1][-1]
+
+
+def log_rates(work_dir):
+    log, = work_dir.glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    checkpoint = torch.load(work_dir / 'epoch_2.pth', weights_only=False)
+    return [line['lr'] for line in lines if 'lr' in line
+            ] + [checkpoint['optimizer']['param_groups'][0]['lr']]
+
+
+def test_resume_with_another_length_is_refused(trained):
+    work_dir, _ = trained
+    result = train(
+        work_dir.parent,
+        'longer',
+        *FROM_SCRATCH,
+        'train_cfg.max_epochs=5',
+        flags=('--resume', work_dir / 'epoch_1.pth', '--auto-scale-lr'))
+    assert result.returncode != 0
+    assert 'T_max: 2 there, 5 here' in result.stdout
+
+
+def test_two_processes(coco):
+    result = train(
+        coco,
+        'two',
+        *FROM_SCRATCH,
+        'train_cfg.max_epochs=1',
+        flags=('--launcher', 'pytorch', '--gpus', '2'))
+    assert result.returncode == 0
+    assert (coco / 'two' / 'epoch_1.pth').is_file()
+    assert 'plain BatchNorm' in result.stdout
+
+
+def test_published_weights(coco):
+    torch.save(published_state_dict('1m'), coco / 'net.pth')
+    result = train(coco, 'finetuned', 'train_cfg.max_epochs=1',
+                   'optim_wrapper.optimizer.lr=0.',
+                   'model.backbone.init_cfg.checkpoint=net.pth')
+    assert result.returncode == 0
+    weights = torch.load(coco / 'finetuned/epoch_1.pth', weights_only=False)
+    torch.testing.assert_close(
+        weights['state_dict']['backbone.stages.4.2.mlp_s.weight'],
+        published_state_dict('1m')['stage4.2.proj.conv.weight'])
+
+
+def test_without_published_weights_the_run_says_what_to_do(coco):
+    result = train(coco, 'none', 'train_cfg.max_epochs=1')
+    assert result.returncode != 0
+    assert '/resources/EMO_1M/net.pth' in result.stdout
+    assert str(coco / 'checkpoints' / 'emo_1m.pth') in result.stdout
+    assert ' '.join(FROM_SCRATCH) in result.stdout
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='is about CPUs')
+def test_amp_without_a_gpu(coco):
+    result = train(coco, 'amp', *FROM_SCRATCH, flags=('--amp', ))
+    assert result.returncode != 0
+    assert "optim_wrapper.type='AmpOptimWrapper' (--amp) needs a GPU" in (
+        result.stdout)
+
+
+def test_missing_data(tmp_path):
+    result = train(tmp_path, 'none', *FROM_SCRATCH)
+    assert result.returncode != 0
+    assert "data_root='data/coco/': there is no" in result.stdout

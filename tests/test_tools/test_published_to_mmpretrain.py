@@ -1,0 +1,57 @@
+"""The converter, up to logits of mmpretrain's own classifier."""
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import load_checkpoint
+
+from tests.test_models.test_golden import (GOLDEN, assert_close, make_input,
+                                           parse, published_state_dict)
+
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / 'tools/model_converters/published_to_mmpretrain.py'
+
+
+def convert(state_dict, folder):
+    source, target = folder / 'net.pth', folder / 'new' / 'emo.pth'
+    torch.save(state_dict, source)
+    result = subprocess.run([sys.executable, TOOL, source, target],
+                            capture_output=True,
+                            text=True)
+    return target, result
+
+
+def test_converted_weights_give_the_published_logits(tmp_path):
+    mmpretrain = pytest.importorskip('mmpretrain')
+    case = 'emo_5m_win7_1x200x264'
+    arch, window = parse(case)
+    target, result = convert(dict(net=published_state_dict(arch)), tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert 'EMO-5M' in result.stdout
+    model = mmpretrain.get_model(
+        Config.fromfile(ROOT / f'configs/mmpretrain/emo_{arch}.py')).eval()
+    load_checkpoint(model, str(target), strict=True)
+    with torch.no_grad():
+        logits = model(make_input(case))
+    golden = np.load(GOLDEN / f'{case}.npz')
+    assert_close(logits.numpy(), golden['logits'])
+
+
+@pytest.mark.parametrize('spoil, message', [
+    (lambda state: state.pop('stage4.2.proj.conv.weight'),
+     'missing backbone.stages.4.2.mlp_s.weight'),
+    (lambda state: state.pop('norm.norm.bias'), 'missing neck.norm.bias'),
+    (lambda state: state.pop('stage0.0.convs.0.0.weight'),
+     'not the state dict of a published EMO'),
+])
+def test_incomplete_weights_are_refused(tmp_path, spoil, message):
+    state_dict = published_state_dict('1m')
+    spoil(state_dict)
+    target, result = convert(state_dict, tmp_path)
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert not target.exists()
