@@ -7,6 +7,8 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.utils import get_installed_path
 
+from emo_mm.utils import find_config
+
 # default_scope of a config to the distribution with its tools.
 LIBRARIES = dict(
     mmdet='mmdet', mmseg='mmsegmentation', mmpretrain='mmpretrain')
@@ -28,12 +30,14 @@ def run_library_tool(name: str, description: str) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     config = parser.parse_known_args()[0].config
-    tool = library_tool(config, name)
+    path = find_config(config)
+    tool = library_tool(path, name)
+    sys.argv[sys.argv.index(config)] = str(path)
     sys.argv[0] = str(tool)
     runpy.run_path(str(tool), run_name='__main__')
 
 
-def library_tool(config: str, name: str) -> Path:
+def library_tool(config: Path, name: str) -> Path:
     """Path of a tool of the library that ``config`` is written for.
 
     Raises:

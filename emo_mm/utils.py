@@ -1,0 +1,25 @@
+"""What several parts of the package need."""
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def find_config(name: str) -> Path:
+    """Path of a config.
+
+    Args:
+        name (str): A path, or the name of one of our configs, with or
+            without ``.py``.
+
+    Raises:
+        FileNotFoundError: If there is neither.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    file_name = f'{Path(name).stem}.py'
+    # ``.mim`` in an installation, the folder's parent in a checkout.
+    for root in (PACKAGE / '.mim', PACKAGE.parent):
+        for path in sorted((root / 'configs').rglob(file_name)):
+            return path
+    raise FileNotFoundError(f'config={name!r} is neither a file nor the name '
+                            'of a config of emo_mm.')
