@@ -1,0 +1,6 @@
+_base_ = './_base_/deeplabv3_emo.py'
+
+model = dict(
+    backbone=dict(arch='1m', init_cfg=dict(checkpoint='emo://1m')),
+    decode_head=dict(in_channels=168),
+    auxiliary_head=dict(in_channels=80))

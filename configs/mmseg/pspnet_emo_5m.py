@@ -1,0 +1,7 @@
+_base_ = './_base_/pspnet_emo.py'
+
+model = dict(
+    backbone=dict(
+        arch='5m', window_size=16, init_cfg=dict(checkpoint='emo://5m')),
+    decode_head=dict(in_channels=288),
+    auxiliary_head=dict(in_channels=160))
