@@ -1,5 +1,5 @@
 """What runs the training: runner, checks, schedules."""
 from .runner import CheckedRunner
-from .schedulers import WarmupLR
+from .schedulers import WarmupCosineLR, WarmupLR
 
-__all__ = ['CheckedRunner', 'WarmupLR']
+__all__ = ['CheckedRunner', 'WarmupCosineLR', 'WarmupLR']

@@ -1,14 +1,10 @@
-"""Published settings of SSDLite, and its costs."""
-from functools import partial
+"""Published settings of SSDLite."""
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-
-from emo_mm.analysis.flops import count_cost
-from emo_mm.models.literal import make_literal
 
 pytest.importorskip('mmdet')
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'mmdet'
@@ -22,25 +18,6 @@ def build(cfg):
     from mmdet.registry import MODELS
     init_default_scope('mmdet')
     return MODELS.build(cfg.model)
-
-
-@pytest.mark.parametrize('arch, params, flops, without_products', [
-    ('1m', 2.3, 0.621, 0.590),
-    ('2m', 3.3, 1.025, 0.976),
-    ('5m', 6.0, 1.971, 1.857),
-])
-def test_costs(arch, params, flops, without_products):
-    model = build(load(arch))
-    model.forward = partial(model.forward, mode='tensor')
-    inputs = (torch.rand(1, 3, 320, 320), )
-    as_run = count_cost(model, inputs)
-    published = count_cost(make_literal(model), inputs)
-    assert int(published.params / 1e5) / 10 == params  # printed cut off
-    assert published.flops / 1e9 == pytest.approx(flops, rel=0.005)
-    assert published.flops_without_attention_products / 1e9 == pytest.approx(
-        without_products, rel=0.005)
-    assert as_run.params == published.params
-    assert as_run.flops <= published.flops
 
 
 @pytest.mark.parametrize('arch, window_size', [('1m', 7), ('2m', 7),

@@ -89,3 +89,25 @@ def test_warmup_by_epoch_is_refused():
     optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), 0.1)
     with pytest.raises(ValueError, match='by_epoch=False'):
         WarmupLR(optimizer, warmup_iters=5, end=10, by_epoch=True)
+
+
+@pytest.mark.parametrize('epoch, rate', [
+    (0, 1e-6),
+    (20, 6.000e-3),
+    (20.1, 5.934e-3),
+    (64, 5.351e-3),
+    (300, 1e-6),
+])
+def test_warmup_cosine_has_the_rates_of_the_published_log(epoch, rate):
+    from emo_mm.engine import WarmupCosineLR
+    epoch_length = 1251
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), 6e-3)
+    scheduler = WarmupCosineLR(
+        optimizer,
+        warmup_ratio=20 / 300,
+        eta_min=1e-6,
+        end=300 * epoch_length,
+        by_epoch=False)
+    for _ in range(min(round(epoch * epoch_length), 300 * epoch_length - 1)):
+        scheduler.step()
+    assert optimizer.param_groups[0]['lr'] == pytest.approx(rate, rel=1e-3)
