@@ -1,8 +1,9 @@
 # make demo   train, test and draw a small detector
 # make test   run the tests
-# make clean  remove what the two made
+# make test-configs  run every config through mim train and mim test
+# make clean  remove what these made
 #
-# Both set up .venv first where that is missing. PYTHON=python3.12 chooses the
+# All set up .venv first where that is missing. PYTHON=python3.12 chooses the
 # interpreter; PIP_ARGS is handed to pip install.
 
 PYTHON ?= python3
@@ -15,10 +16,10 @@ READY := $(VENV)/ready
 export PATH := $(BIN):$(PATH)
 
 DEMO_CONFIG := configs/mmdet/ssdlite_emo_1m_shapes.py
-DEMO_DATA := demo/shapes/annotations/instances_val.json
+DEMO_DATA := demo/shapes/annotations/instances_val2017.json
 DEMO_WORK := demo/work_dir
 
-.PHONY: demo test clean
+.PHONY: demo test test-configs clean
 
 $(READY): constraints.txt setup.py
 	@echo '== Installing into $(VENV) with $(PYTHON): about 7 GB, some minutes =='
@@ -29,7 +30,7 @@ $(READY): constraints.txt setup.py
 
 $(DEMO_DATA): | $(READY)
 	@echo '== Drawing the demo data set =='
-	python tools/dataset_converters/generate_shapes.py demo/shapes
+	python tools/dataset_converters/generate_shapes.py coco demo/shapes
 
 demo: $(READY) $(DEMO_DATA)
 	@echo '== Training SSDLite with EMO-1M from scratch: about 3 minutes =='
@@ -42,6 +43,10 @@ demo: $(READY) $(DEMO_DATA)
 test: $(READY)
 	@echo '== Running the tests =='
 	python -m pytest
+
+test-configs: $(READY)
+	@echo '== Training and testing every config for an iteration or two =='
+	python -m pytest -m 'all_configs or not all_configs' tests/test_mim/test_tasks.py
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info emo_mm/.mim

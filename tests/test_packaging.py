@@ -106,7 +106,8 @@ def test_import_is_quick(installed, tmp_path):
 def test_mim_trains_and_tests_by_the_packages_name(installed, tmp_path):
     pytest.importorskip('mmdet')
     from emo_mm.datasets.shapes import generate_coco
-    generate_coco(tmp_path / 'demo/shapes', dict(train=4, val=2), size=160)
+    generate_coco(
+        tmp_path / 'demo/shapes', dict(train2017=4, val2017=2), size=160)
     config = 'ssdlite_emo_1m_shapes.py'
     options = ('train_cfg.max_epochs=1', 'train_dataloader.batch_size=2',
                'train_dataloader.dataset.times=1')

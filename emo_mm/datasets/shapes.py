@@ -1,4 +1,7 @@
-"""A generated detection data set: shapes on cluttered backgrounds."""
+"""Generated data sets: shapes on cluttered backgrounds.
+
+Small stand-ins for COCO, ADE20K and ImageNet, in the layout of each.
+"""
 import json
 from pathlib import Path
 from typing import Dict, List, Tuple
@@ -15,7 +18,7 @@ def generate_coco(root: Path,
                   num_images: Dict[str, int],
                   size: int = 160,
                   seed: int = 0) -> None:
-    """Write a data set in COCO's layout.
+    """Write a detection data set in COCO's layout.
 
     ``root`` gains ``<split>/000000.jpg …`` and
     ``annotations/instances_<split>.json`` for each split. Every image is
@@ -28,11 +31,10 @@ def generate_coco(root: Path,
         seed (int): Seed of all streams. Defaults to 0.
     """
     (root / 'annotations').mkdir(parents=True, exist_ok=True)
-    for split_id, (split, count) in enumerate(num_images.items()):
+    for split, streams in _streams(num_images, seed):
         (root / split).mkdir(exist_ok=True)
         images, annotations = [], []
-        for i in track_iter_progress(list(range(count))):
-            rng = np.random.default_rng((seed, split_id, i))
+        for i, rng in track_iter_progress(streams):
             image, labels, boxes = draw_image(rng, size)
             name = f'{i:06d}.jpg'
             cv2.imwrite(str(root / split / name), image)
@@ -51,6 +53,62 @@ def generate_coco(root: Path,
             ])
         path = root / 'annotations' / f'instances_{split}.json'
         path.write_text(json.dumps(content))
+
+
+def generate_ade(root: Path,
+                 num_images: Dict[str, int],
+                 size: int = 160,
+                 seed: int = 0) -> None:
+    """Write a segmentation data set in the layout of ADEChallengeData2016.
+
+    ``root`` gains ``images/<split>/*.jpg`` and ``annotations/<split>/*.png``,
+    masks of 0 (unlabelled), 1 (background) and 2 to 4 (:data:`CLASSES`).
+    Arguments are those of :func:`generate_coco`.
+    """
+    for split, streams in _streams(num_images, seed):
+        pictures, masks = (
+            root / kind / split for kind in ('images', 'annotations'))
+        pictures.mkdir(parents=True, exist_ok=True)
+        masks.mkdir(parents=True, exist_ok=True)
+        for i, rng in track_iter_progress(streams):
+            image, labels, boxes = draw_image(rng, size)
+            mask = np.ones((size, size), np.uint8)
+            mask[:2] = 0
+            for label, box in zip(labels, boxes):
+                draw_shape(mask, label, box, label + 2, cv2.LINE_8)
+            cv2.imwrite(str(pictures / f'{i:06d}.jpg'), image)
+            cv2.imwrite(str(masks / f'{i:06d}.png'), mask)
+
+
+def generate_imagenet(root: Path,
+                      num_images: Dict[str, int],
+                      size: int = 64,
+                      seed: int = 0,
+                      num_classes: int = 1000) -> None:
+    """Write a classification data set in ImageNet's layout.
+
+    ``root`` gains ``<split>/n00000000/*.jpg …``, one folder per class. A class
+    is a shape in a colour. Arguments are those of :func:`generate_coco`, but
+    ``num_images`` counts the images of each class.
+    """
+    for split_id, (split, count) in enumerate(num_images.items()):
+        for label in track_iter_progress(list(range(num_classes))):
+            folder = root / split / f'n{label:08d}'
+            folder.mkdir(parents=True, exist_ok=True)
+            color = np.random.default_rng(label).integers(0, 256, 3).tolist()
+            for i in range(count):
+                rng = np.random.default_rng((seed, split_id, label, i))
+                image = draw_background(rng, size)
+                box = _random_box(rng, size)
+                draw_shape(image, label % len(CLASSES), box, color)
+                cv2.imwrite(str(folder / f'{i:06d}.jpg'), image)
+
+
+def _streams(num_images: Dict[str, int], seed: int):
+    """Each split with the number and the random stream of its images."""
+    for split_id, (split, count) in enumerate(num_images.items()):
+        yield split, [(i, np.random.default_rng((seed, split_id, i)))
+                      for i in range(count)]
 
 
 def _annotation(image_id: int, label: int, box: Box) -> dict:
@@ -99,20 +157,24 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
     return image
 
 
-def draw_shape(image: np.ndarray, label: int, box: Box, color) -> None:
+def draw_shape(image: np.ndarray,
+               label: int,
+               box: Box,
+               color,
+               line_type: int = cv2.LINE_AA) -> None:
     """Fill the shape that touches all four sides of ``box``."""
     x1, y1, x2, y2 = box
     right, bottom = x2 - 1, y2 - 1
     name = CLASSES[label]
     if name == 'circle':
         center = ((x1 + right) // 2, (y1 + bottom) // 2)
-        cv2.circle(image, center, (right - x1) // 2, color, -1, cv2.LINE_AA)
+        cv2.circle(image, center, (right - x1) // 2, color, -1, line_type)
     elif name == 'square':
         cv2.rectangle(image, (x1, y1), (right, bottom), color, -1)
     else:
         corners = np.array([[(x1 + right) // 2, y1], [right, bottom],
                             [x1, bottom]])
-        cv2.fillPoly(image, [corners], color, cv2.LINE_AA)
+        cv2.fillPoly(image, [corners], color, line_type)
 
 
 def _random_box(rng: np.random.Generator, size: int) -> Box:

@@ -125,6 +125,42 @@ def _shorten(names: List[str], limit: int = 8) -> str:
     return f'{tuple(names[:limit])} and {len(names) - limit} more'
 
 
+# --- Batch and learning rate -------------------------------------------------
+def effective_batch(cfg: ConfigDict, world_size: int) -> Tuple[str, str]:
+    """The batch and the learning rate that a training really has.
+
+    Args:
+        cfg (ConfigDict): The run's config.
+        world_size (int): Number of processes.
+
+    Returns:
+        tuple[str, str]: A line to log, and a warning where the rate belongs
+        to another batch (else empty).
+    """
+    per_process = cfg.train_dataloader.get('batch_size', 1)
+    accumulated = cfg.optim_wrapper.get('accumulative_counts', 1)
+    batch = per_process * world_size * accumulated
+    lr = cfg.optim_wrapper.get('optimizer', {}).get('lr')
+    if lr is None:  # several optimizers, each with its own
+        return f'Effective batch: {batch}.', ''
+    scaling = cfg.get('auto_scale_lr') or {}
+    base = scaling.get('base_batch_size', batch)
+    if scaling.get('enable'):
+        # As mmengine scales it, which leaves accumulation out.
+        lr = lr * per_process * world_size / base
+    line = (f'Effective batch: {world_size} process(es) x {per_process} '
+            f'samples x {accumulated} accumulated = {batch}. '
+            f'Learning rate: {lr:.3g}.')
+    if scaling.get('enable') or batch == base:
+        return line, ''
+    return line, (
+        f'optim_wrapper.optimizer.lr={lr:.3g} is meant for a batch of {base}, '
+        f'but this run has {batch}. --auto-scale-lr (or --cfg-options '
+        f'auto_scale_lr.enable=True) makes it {lr * batch / base:.3g}. If you '
+        'chose the rate for this batch, say so: '
+        f'auto_scale_lr.base_batch_size={batch}.')
+
+
 # --- Resuming ---------------------------------------------------------------
 def check_same_schedule(schedulers: list, checkpoint: dict,
                         filename: str) -> None:

@@ -2,7 +2,7 @@
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from .checks import check_data, check_same_schedule
+from .checks import check_data, check_same_schedule, effective_batch
 
 
 @RUNNERS.register_module()
@@ -17,6 +17,10 @@ class CheckedRunner(Runner):
         """Check, then train."""
         for loop in ('train', 'val'):
             check_data(self.cfg, loop)
+        line, warning = effective_batch(self.cfg, self.world_size)
+        self.logger.info(line)
+        if warning:
+            self.logger.warning(warning)
         return super().train()
 
     def val(self):

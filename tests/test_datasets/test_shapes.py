@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from emo_mm.datasets.shapes import CLASSES, draw_shape, generate_coco
+from emo_mm.datasets.shapes import (CLASSES, draw_shape, generate_ade,
+                                    generate_coco, generate_imagenet)
 
 
 @pytest.fixture(scope='module')
@@ -63,3 +64,27 @@ def test_a_shape_fills_its_box(label):
     rows, columns = np.nonzero(image.max(-1) > 127)
     assert abs(rows.min() - 20) <= 1 and abs(rows.max() - 50) <= 1
     assert abs(columns.min() - 10) <= 1 and abs(columns.max() - 40) <= 1
+
+
+def test_ade_layout(tmp_path):
+    generate_ade(tmp_path, dict(training=3, validation=2), size=64)
+    for split, count in (('training', 3), ('validation', 2)):
+        pictures = sorted((tmp_path / 'images' / split).glob('*.jpg'))
+        masks = sorted((tmp_path / 'annotations' / split).glob('*.png'))
+        assert len(pictures) == count
+        assert [p.stem for p in pictures] == [m.stem for m in masks]
+        values = set()
+        for path in masks:
+            mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            assert mask.shape == (64, 64)
+            values |= set(np.unique(mask).tolist())
+        assert {0, 1} < values <= {0, 1, 2, 3, 4}
+
+
+def test_imagenet_layout(tmp_path):
+    generate_imagenet(tmp_path, dict(train=2, val=1), 32, num_classes=5)
+    for split, count in (('train', 2), ('val', 1)):
+        folders = sorted((tmp_path / split).iterdir())
+        assert [folder.name for folder in folders
+                ] == [f'n{label:08d}' for label in range(5)]
+        assert all(len(list(f.glob('*.jpg'))) == count for f in folders)

@@ -8,7 +8,7 @@ from mmengine.registry import init_default_scope
 
 from emo_mm.datasets.shapes import CLASSES, generate_coco
 from emo_mm.engine.checks import (check_data, check_same_schedule,
-                                  read_categories)
+                                  effective_batch, read_categories)
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,13 +17,14 @@ ROOT = Path(__file__).parents[2]
 def cfg(tmp_path):
     pytest.importorskip('mmdet')
     init_default_scope('mmdet')
-    generate_coco(tmp_path, dict(train=2, val=2), size=64)
+    generate_coco(tmp_path, dict(train2017=2, val2017=2), size=64)
     cfg = Config.fromfile(ROOT / 'configs/mmdet/ssdlite_emo_1m_shapes.py')
     for loop in ('train', 'val', 'test'):
         dataset = leaf(cfg, loop)
         dataset.data_root = str(tmp_path)
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
-        evaluator.ann_file = str(tmp_path / 'annotations/instances_val.json')
+        evaluator.ann_file = str(tmp_path /
+                                 'annotations/instances_val2017.json')
     return cfg
 
 
@@ -116,6 +117,29 @@ def test_read_categories(tmp_path):
     path.write_text('{}')
     with pytest.raises(ValueError, match='no list "categories"'):
         read_categories(path)
+
+
+@pytest.mark.parametrize('world_size, options, batch, lr, warns', [
+    (1, {}, 8, '0.0015', False),
+    (2, {}, 16, '0.0015', True),
+    (2, {
+        'auto_scale_lr.enable': True
+    }, 16, '0.003', False),
+    (1, {
+        'optim_wrapper.accumulative_counts': 4
+    }, 32, '0.0015', True),
+    (1, {
+        'auto_scale_lr.base_batch_size': 32
+    }, 8, '0.0015', True),
+])
+def test_effective_batch(cfg, world_size, options, batch, lr, warns):
+    cfg.merge_from_dict(options)
+    line, warning = effective_batch(cfg, world_size)
+    assert f'= {batch}. Learning rate: {lr}.' in line
+    assert bool(warning) == warns
+    if warns:
+        assert f'this run has {batch}' in warning
+        assert 'auto_scale_lr.enable=True' in warning
 
 
 class Scheduler:

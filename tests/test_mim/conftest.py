@@ -49,3 +49,22 @@ def coco(tmp_path_factory):
         ]
         path.write_text(json.dumps(content))
     return folder
+
+
+@pytest.fixture(scope='session')
+def ade(tmp_path_factory):
+    """A folder with a small data set in ``data/ade``."""
+    from emo_mm.datasets.shapes import generate_ade
+    folder = tmp_path_factory.mktemp('ade')
+    generate_ade(folder / 'data/ade/ADEChallengeData2016',
+                 dict(training=8, validation=4))
+    return folder
+
+
+@pytest.fixture(scope='session')
+def imagenet(tmp_path_factory):
+    """A folder with a small data set in ``data/imagenet``, of 1000 classes."""
+    from emo_mm.datasets.shapes import generate_imagenet
+    folder = tmp_path_factory.mktemp('imagenet')
+    generate_imagenet(folder / 'data/imagenet', dict(train=1, val=1), size=32)
+    return folder

@@ -1,0 +1,68 @@
+"""Every config goes through ``mim train`` and ``mim test``.
+
+Only ``--cfg-options`` that shorten the run are given. By default the smallest
+size of each task runs; ``make test-configs`` runs all.
+"""
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from tests.test_mim.conftest import ROOT, run_mim
+
+FROM_SCRATCH = ('model.backbone.init_cfg=None',
+                'model.backbone.norm_eval=False',
+                'model.backbone.frozen_stages=-1')
+LIBRARIES = dict(
+    mmdet='mmdet', mmseg='mmsegmentation', mmpretrain='mmpretrain')
+LENGTH = dict(
+    mmdet='train_cfg.max_epochs=1',
+    mmseg='train_cfg.max_iters=2',
+    mmpretrain='train_cfg.max_epochs=1')
+METRIC = dict(mmdet='coco/bbox_mAP', mmseg='mIoU', mmpretrain='accuracy/top1')
+BY_DEFAULT = ('emo_1m', 'retinanet_emo_1m', 'deeplabv3_emo_1m',
+              'pspnet_emo_1m')
+CONFIGS = [
+    pytest.param(
+        path,
+        id=path.stem,
+        marks=() if path.stem in BY_DEFAULT else pytest.mark.all_configs)
+    for path in sorted((ROOT / 'configs').glob('*/*_*m.py'))
+]
+
+
+@pytest.mark.parametrize('config', CONFIGS)
+def test_train_and_test(config, coco, ade, imagenet, tmp_path):
+    scope = Config.fromfile(config).default_scope
+    pytest.importorskip(scope)
+    library = LIBRARIES[scope]
+    folder = dict(mmdet=coco, mmseg=ade, mmpretrain=imagenet)[scope]
+    loaders = [
+        f'{loop}_dataloader.{option}' for loop in ('train', 'val', 'test')
+        for option in ('batch_size=2', 'num_workers=0',
+                       'num_batch_per_epoch=2', 'persistent_workers=False')
+    ]
+    if scope == 'mmseg':  # its sampler has no end
+        loaders.remove('train_dataloader.num_batch_per_epoch=2')
+    if scope == 'mmdet':  # untrained, it is sure of nothing
+        loaders.append('model.test_cfg.score_thr=0.')
+    result = run_mim(folder, 'train', library, config, '--work-dir', tmp_path,
+                     '--cfg-options', LENGTH[scope], *FROM_SCRATCH, *loaders)
+    assert result.returncode == 0
+    assert 'Effective batch: 1 process(es) x 2 samples' in result.stdout
+    assert '--auto-scale-lr' in result.stdout
+    checkpoint, = (
+        path for path in tmp_path.glob('*_[12].pth')
+        if not path.stem.startswith('best'))
+    assert_finite(checkpoint)
+    result = run_mim(folder, 'test', library, config, '--checkpoint',
+                     checkpoint, '--work-dir', tmp_path / 'tested',
+                     '--cfg-options', *loaders)
+    assert result.returncode == 0
+    assert METRIC[scope] in result.stdout
+
+
+def assert_finite(checkpoint: Path):
+    weights = torch.load(checkpoint, weights_only=False)['state_dict']
+    assert all(value.isfinite().all() for value in weights.values())
