@@ -1,4 +1,6 @@
 """What holds for every config."""
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -66,3 +68,8 @@ def test_parameters_are_those_of_the_metafile(path):
         pytest.skip('no row of a results table')
     params = sum(p.numel() for p in build(path).parameters())
     assert params == entries[0]['Metadata']['Parameters']
+
+
+def test_tables_of_the_readme_are_those_of_the_metafiles():
+    tool = ROOT / 'tools' / 'misc' / 'update_readme.py'
+    subprocess.run([sys.executable, tool, '--check'], check=True)
