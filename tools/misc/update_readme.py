@@ -55,7 +55,9 @@ def main() -> None:
     readme = ROOT / 'README.md'
     old = readme.read_text(encoding='utf-8')
     new = update(old)
-    if args.check and new != old:
+    if new == old:
+        return
+    if args.check:
         raise SystemExit('error: README.md and the metafiles disagree. Run '
                          'python tools/misc/update_readme.py')
     readme.write_text(new, encoding='utf-8')
