@@ -10,8 +10,9 @@ PYTHON ?= python3
 PIP_ARGS ?=
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 # Written last, so that an interrupted set-up is taken up again.
-READY := $(VENV)/ready
+READY := $(VENV)/ready-$(VERSION)
 # mim and the tools find the interpreter and its scripts on PATH.
 export PATH := $(BIN):$(PATH)
 
@@ -23,7 +24,8 @@ DEMO_WORK := demo/work_dir
 
 $(READY): constraints.txt setup.py
 	@echo '== Installing into $(VENV) with $(PYTHON): about 7 GB, some minutes =='
-	$(PYTHON) -m venv $(VENV)
+	@# Start anew where .venv is of another Python.
+	[ -d $(VENV)/lib/python$(VERSION) ] || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt $(PIP_ARGS) -e '.[openmmlab,test]'
 	$(BIN)/python -m pip check
 	@touch $@

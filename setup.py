@@ -5,10 +5,10 @@ which runs for a wheel and for an editable install alike:
 
 * ``emo_mm/.mim`` carries ``configs/`` and ``tools/``, where MIM looks for
   those of an OpenMMLab plugin.
-* ``mmcv/_ext.py`` lies where Python looks for ``mmcv._ext``, the compiled
-  module that mmcv-lite does not have. A compiled ``mmcv/_ext.*.so`` in the
-  same folder is found before it, so a full mmcv always wins.
+* ``emo_mm/mmcv_hook.py``, which says why, also lies in site-packages itself
+  beside a ``.pth`` file that imports it.
 """
+import re
 import shutil
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from setuptools.command.build_py import build_py as _build_py
 
 ROOT = Path(__file__).resolve().parent
 MIM_ITEMS = ('configs', 'tools', 'model-index.yml')
-MMCV_EXT = ROOT / 'emo_mm' / 'mmcv_ext' / '_ext.py'
+HOOK = ROOT / 'emo_mm' / 'mmcv_hook.py'
+HOOK_MODULE = '_emo_mm_mmcv_hook'
 
 
 def files_of(path: Path) -> list:
@@ -31,7 +32,7 @@ def files_of(path: Path) -> list:
 
 
 class build_py(_build_py):
-    """``build_py`` that also places ``emo_mm/.mim`` and ``mmcv/_ext.py``."""
+    """``build_py`` that also places ``emo_mm/.mim`` and the hook."""
 
     def run(self):
         super().run()
@@ -39,25 +40,29 @@ class build_py(_build_py):
             self._link_mim()
             # The folder that becomes the editable wheel's content.
             site = Path(self.get_finalized_command('install').install_lib)
-            self._place(MMCV_EXT, site / 'mmcv' / '_ext.py')
+            self._place_hook(site)
         else:
-            for source, target in self._extra_files().items():
+            for source, target in self._mim_files().items():
                 self._place(source, target)
+            self._place_hook(Path(self.build_lib))
 
-    def _extra_files(self):
-        """Source to target of each file that a wheel gains."""
+    def _mim_files(self):
+        """Source to target of each file of ``emo_mm/.mim`` in a wheel."""
         library = Path(self.build_lib)
-        files = {
+        return {
             source: library / 'emo_mm' / '.mim' / source.relative_to(ROOT)
             for item in MIM_ITEMS
             for source in files_of(ROOT / item)
         }
-        files[MMCV_EXT] = library / 'mmcv' / '_ext.py'
-        return files
 
     def _place(self, source, target):
         self.mkpath(str(target.parent))
         self.copy_file(str(source), str(target))
+
+    def _place_hook(self, site):
+        self._place(HOOK, site / f'{HOOK_MODULE}.py')
+        pth = site / f'{HOOK_MODULE}.pth'
+        pth.write_text(f'import {HOOK_MODULE}\n', encoding='utf-8')
 
     def _link_mim(self):
         mim = ROOT / 'emo_mm' / '.mim'
@@ -78,7 +83,12 @@ class build_py(_build_py):
         outputs = super().get_outputs(include_bytecode)
         if self.editable_mode:
             return outputs
-        return outputs + [str(path) for path in self._extra_files().values()]
+        added = [*self._mim_files().values()]
+        added += [
+            Path(self.build_lib, HOOK_MODULE + suffix)
+            for suffix in ('.py', '.pth')
+        ]
+        return outputs + [str(path) for path in added]
 
 
 # What today's releases need and do not ask for themselves, see README.md:
@@ -99,9 +109,12 @@ OPENMMLAB = [
 ]
 FVCORE = ['fvcore']
 
+version = re.search(r"__version__ = '(.+)'",
+                    (ROOT / 'emo_mm' / '__init__.py').read_text())[1]
+
 setup(
     name='emo_mm',
-    version='0.1.0',
+    version=version,
     description='EMO, the mobile backbone made of one block, for OpenMMLab',
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',

@@ -8,12 +8,13 @@ import importlib
 from mmengine.config.utils import MODULE2PACKAGE
 from wrapt import when_imported
 
-from . import compat, models
+from . import compat, mmcv_hook, models
 
 __version__ = '0.1.0'
-__all__ = ['compat', 'models']
+__all__ = ['compat', 'mmcv_hook', 'models']
 
-# For ``_base_ = 'emo_mm::mmdet/ssdlite_emo_1m.py'``.
+# For ``_base_ = 'emo_mm::mmdet/ssdlite_emo_1m.py'``, in a process that has
+# imported this package before it reads the config, as `mim train emo_mm` does.
 MODULE2PACKAGE['emo_mm'] = 'emo_mm'
 
 

@@ -61,7 +61,9 @@ def test_wheel_carries_configs_tools_and_the_stand_in(wheel):
             for path in (ROOT / folder).rglob('*.py')
         }
         assert expected and expected <= names
-    assert 'mmcv/_ext.py' in names
+    assert {'_emo_mm_mmcv_hook.py', '_emo_mm_mmcv_hook.pth'} <= names
+    assert 'emo_mm/mmcv_ext/_ext.py' in names
+    assert not [name for name in names if name.startswith('mmcv/')]
     assert not [name for name in names if name.startswith('tests')]
 
 
@@ -81,6 +83,34 @@ def test_record_lists_every_file(wheel):
 def test_package_is_the_installed_one(installed, tmp_path):
     path = run(installed, 'import emo_mm; print(emo_mm.__file__)', tmp_path)
     assert str(installed.parents[1]) in path
+
+
+def test_mmcv_ops_run_on_the_installed_stand_in(installed, tmp_path):
+    """mmcv lies in another folder of packages here."""
+    ext = pytest.importorskip('mmcv._ext')
+    if not ext.__file__.endswith('.py'):
+        pytest.skip('the full mmcv is installed')
+    path = run(installed,
+               'import mmcv.ops, mmcv._ext; print(mmcv._ext.__file__)',
+               tmp_path)
+    assert str(installed.parents[1]) in path
+
+
+def test_a_runner_trains_without_mmcv(installed, tmp_path):
+    """mmengine must not take the stand-in for the full mmcv."""
+    code = """
+import sys
+sys.modules['mmcv'] = None  # importing it fails
+import torch, emo_mm
+from mmengine.model import BaseModel, revert_sync_batchnorm
+class Model(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.SyncBatchNorm(2)
+    def forward(self, *args, **kwargs): pass
+print(type(revert_sync_batchnorm(Model()).layer).__name__)
+"""
+    assert '_BatchNormXd' in run(installed, code, tmp_path)
 
 
 def test_import_brings_only_torch_and_mmengine(installed, tmp_path):
@@ -135,7 +165,8 @@ def test_mim_trains_and_tests_by_the_packages_name(installed, tmp_path):
     assert 'coco/bbox_mAP_50' in result.stdout
 
 
-def test_a_config_can_build_on_ours_by_the_packages_name(installed, tmp_path):
+def test_a_config_can_build_on_ours_once_emo_mm_is_imported(
+        installed, tmp_path):
     config = tmp_path / 'mine.py'
     config.write_text("_base_ = 'emo_mm::mmdet/ssdlite_emo_1m.py'\n"
                       'train_cfg = dict(max_epochs=3)\n')

@@ -39,15 +39,16 @@ data = dict(data_root=data_root, metainfo=dict(classes=classes))
 train_dataloader = dict(
     batch_size=8,
     num_workers=2,
-    dataset=dict(times=5, dataset=dict(pipeline=train_pipeline, **data)))
+    dataset=dict(times=4, dataset=dict(pipeline=train_pipeline, **data)))
 val_dataloader = dict(
     batch_size=16, dataset=dict(pipeline=test_pipeline, **data))
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/instances_val2017.json')
 test_evaluator = val_evaluator
 
-train_cfg = dict(max_epochs=3, val_interval=1)
+train_cfg = dict(max_epochs=4, val_interval=1)
 optim_wrapper = dict(optimizer=dict(lr=1.5e-3))
 auto_scale_lr = dict(base_batch_size=8)
 default_hooks = dict(
     logger=dict(interval=20), visualization=dict(draw=True, interval=4))
+randomness = dict(seed=0)

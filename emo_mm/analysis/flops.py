@@ -41,12 +41,13 @@ def count_cost(model: nn.Module, inputs: Tuple) -> Cost:
                           _attention_products)
     counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     counter.tracer_warnings('none')
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        flops = int(counter.total())
-        by_operator = counter.by_operator()
-    products = sum(int(by_operator[name]) for name in _PRODUCTS)
-    model.train(training)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            flops = int(counter.total())
+    finally:
+        model.train(training)
+    products = sum(int(counter.by_operator()[name]) for name in _PRODUCTS)
     params = sum(p.numel() for p in model.parameters())
     return Cost(params, flops, flops - products)
 

@@ -42,10 +42,11 @@ def default_shape(cfg: Config) -> Tuple[int, int]:
     """
     if 'crop_size' in cfg:  # mmseg tests on pictures of any size
         return tuple(cfg.crop_size)
-    for step in reversed(cfg.test_dataloader.dataset.pipeline):
+    pipeline = cfg.test_dataloader.dataset.get('pipeline', [])
+    for step in reversed(pipeline):
         if step['type'] == 'CenterCrop':
             return _pair(step['crop_size'])
-        if step['type'] == 'Resize':
+        if step['type'] == 'Resize' and 'scale' in step:
             width, height = _pair(step['scale'])
             divisor = cfg.model.get('data_preprocessor',
                                     {}).get('pad_size_divisor', 1)

@@ -15,15 +15,18 @@ hold besides tensors is put on torch's list of what is safe.
 """
 import pickle
 import re
+from collections import defaultdict
 
 import mmengine
 import numpy as np
 import torch
 import wrapt
+from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 from mmengine.utils import digit_version
 
-# One character code per boolean, integer and floating dtype.
+# One character code per boolean, integer and floating dtype; 'U', of text,
+# is among class names that came out of numpy.
 DTYPE_CODES = '?bBhHiIlLqQefd'
 
 # What `_getattr` below serves: class to names of its functions.
@@ -64,7 +67,7 @@ def _numpy_globals():
                  for core in ('core', '_core')
                  for function, name in ((reconstruct, '_reconstruct'),
                                         (scalar, 'scalar'))]
-    dtypes = {type(np.dtype(code)) for code in DTYPE_CODES}
+    dtypes = {type(np.dtype(code)) for code in DTYPE_CODES + 'U'}
     return [np.ndarray, np.dtype, *functions, *dtypes]
 
 
@@ -93,8 +96,13 @@ def _mend_checkpoint(checkpoint):
 
 
 if digit_version(mmengine.__version__) <= digit_version('0.10.7'):
-    torch.serialization.add_safe_globals(
-        [HistoryBuffer, (_getattr, 'builtins.getattr'), *_numpy_globals()])
+    torch.serialization.add_safe_globals([
+        HistoryBuffer,
+        (_getattr, 'builtins.getattr'),
+        ConfigDict,  # of metainfo that a config nests
+        defaultdict,
+        *_numpy_globals()
+    ])
     wrapt.register_post_import_hook(
         _mend_param_scheduler, 'mmengine.optim.scheduler.param_scheduler')
     wrapt.register_post_import_hook(_mend_checkpoint,

@@ -146,7 +146,7 @@ def draw_image(rng: np.random.Generator,
 
 def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
     """Smooth colour noise with thin lines across, (size, size, 3) uint8."""
-    coarse = rng.integers(0, 256, (6, 6, 3)).astype(np.float32)
+    coarse = rng.integers(64, 192, (6, 6, 3)).astype(np.float32)
     image = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
     image += rng.normal(0, 12, image.shape)
     image = np.clip(image, 0, 255).astype(np.uint8)

@@ -3,8 +3,8 @@
 Each raises a ValueError or FileNotFoundError that names the config's field,
 its value and the remedy.
 """
+import inspect
 import json
-import re
 from pathlib import Path
 from typing import Iterator, List, Tuple
 
@@ -29,10 +29,10 @@ def check_data(cfg: ConfigDict, loop: str) -> None:
     """
     dataloader = cfg.get(f'{loop}_dataloader')
     if isinstance(dataloader, dict):
-        for field, dataset in _leaf_datasets(
+        for field, dataset in leaf_datasets(
                 dataloader.get('dataset'), f'{loop}_dataloader.dataset'):
-            _check_paths(field, dataset)
-            _check_classes(field, dataset)
+            check_paths(field, dataset)
+            check_classes(field, dataset)
     evaluators = cfg.get(f'{loop}_evaluator')
     if isinstance(evaluators, dict):
         evaluators = [evaluators]
@@ -42,20 +42,29 @@ def check_data(cfg: ConfigDict, loop: str) -> None:
                           evaluator.get('ann_file'))
 
 
-def _leaf_datasets(dataset, field: str) -> Iterator[Tuple[str, dict]]:
+def leaf_datasets(dataset, field: str) -> Iterator[Tuple[str, dict]]:
     """The data sets below wrappers such as RepeatDataset."""
     if not isinstance(dataset, dict):
         return
     if isinstance(dataset.get('dataset'), dict):
-        yield from _leaf_datasets(dataset['dataset'], f'{field}.dataset')
+        yield from leaf_datasets(dataset['dataset'], f'{field}.dataset')
     elif isinstance(dataset.get('datasets'), (list, tuple)):
         for i, child in enumerate(dataset['datasets']):
-            yield from _leaf_datasets(child, f'{field}.datasets.{i}')
+            yield from leaf_datasets(child, f'{field}.datasets.{i}')
     else:
         yield field, dataset
 
 
-def _check_paths(field: str, dataset: dict) -> None:
+def check_paths(field: str, dataset: dict) -> None:
+    """Look for the folders and the annotation file of a data set.
+
+    Raises:
+        FileNotFoundError: If one is missing.
+    """
+    # Remote storage is left to mmengine's file backends, and what a data set
+    # downloads itself to that data set.
+    if dataset.get('backend_args') or _downloads(dataset):
+        return
     root = dataset.get('data_root') or ''
     _check_exists(f'{field}.data_root', root)
     _check_exists(f'{field}.ann_file', dataset.get('ann_file'), root)
@@ -66,8 +75,12 @@ def _check_paths(field: str, dataset: dict) -> None:
         _check_exists(f'{field}.data_prefix.{key}', prefix, root)
 
 
+def _downloads(dataset: dict) -> bool:
+    parameters = inspect.signature(type_of(dataset)).parameters
+    return 'download' in parameters and dataset.get('download', True)
+
+
 def _check_exists(field: str, value, root: str = '') -> None:
-    # Remote storage ('s3://…') is left to mmengine's file backends.
     if not value or not isinstance(value, str) or '://' in root + value:
         return
     path = Path(root, value)
@@ -77,20 +90,19 @@ def _check_exists(field: str, value, root: str = '') -> None:
             f'there, or set the field: --cfg-options {field}=PATH')
 
 
-def _check_classes(field: str, dataset: dict) -> None:
-    """mmdet's COCO data sets drop classes that the file does not name, and
-    label in the file's order whatever the order of ``classes``."""
-    # The default scope's registry, where the Runner will look the type up.
-    with DATASETS.switch_scope_and_registry(None) as registry:
-        data_type = registry.get(dataset['type'])
-    ann_file = dataset.get('ann_file')
-    if not hasattr(data_type, 'COCOAPI') or not ann_file:
+def check_classes(field: str, dataset: dict) -> None:
+    """Compare class names with those of a COCO annotation file.
+
+    mmdet's CocoDataset drops classes that the file does not name, and labels
+    in the file's order whatever the order of ``classes``.
+
+    Raises:
+        ValueError: If names are unknown or in another order.
+    """
+    path = Path(dataset.get('data_root') or '', str(dataset.get('ann_file')))
+    if not _labels_as_coco(type_of(dataset)) or not path.is_file():
         return
-    path = Path(dataset.get('data_root') or '', ann_file)
-    if '://' in str(ann_file) or not path.is_file():
-        return
-    metainfo = dataset.get('metainfo') or {}
-    classes = list(metainfo.get('classes') or data_type.METAINFO['classes'])
+    classes = _classes_of(field, dataset)
     categories = read_categories(path)
     unknown = [name for name in classes if name not in categories]
     if unknown:
@@ -108,15 +120,46 @@ def _check_classes(field: str, dataset: dict) -> None:
             f'Write them as {tuple(in_file_order)}.')
 
 
+def _labels_as_coco(data_type: type) -> bool:
+    """Whether a data set reads its file by mmdet's CocoDataset.
+
+    A class derived from it may order its categories in another way.
+    """
+    readers = (c for c in data_type.__mro__ if 'load_data_list' in vars(c))
+    return next(readers, type).__name__ == 'CocoDataset'
+
+
+def _classes_of(field: str, dataset: dict) -> List[str]:
+    """Class names as the data set will see them."""
+    metainfo = dataset.get('metainfo') or {}
+    classes = metainfo.get('classes')
+    if 'CLASSES' in metainfo:
+        raise ValueError(f'{field}.metainfo.CLASSES is not read since mmdet '
+                         '3. Name it classes, in lower case.')
+    if isinstance(classes, str) and not Path(classes).is_file():
+        raise ValueError(f'{field}.metainfo.classes={classes!r} is one string '
+                         f'and not a file. A single class is ({classes!r}, ), '
+                         'with a comma.')
+    loaded = type_of(dataset)._load_metainfo(dict(metainfo))
+    return list(loaded.get('classes', ()))
+
+
+def type_of(dataset: dict) -> type:
+    """The data set's class, looked up where the Runner will look it up."""
+    data_type = dataset['type']
+    if isinstance(data_type, type):
+        return data_type
+    with DATASETS.switch_scope_and_registry(None) as registry:
+        return registry.get(data_type)
+
+
 def read_categories(ann_file: Path) -> List[str]:
-    """Names of a COCO file's categories, without parsing the rest of it."""
-    text = Path(ann_file).read_text(encoding='utf-8')
-    decoder = json.JSONDecoder()
-    for match in re.finditer(r'"categories"\s*:\s*(?=\[)', text):
-        categories, _ = decoder.raw_decode(text, match.end())
-        return [category['name'] for category in categories]
-    raise ValueError(f'{ann_file} has no list "categories": it is not a COCO '
-                     'annotation file.')
+    """Names of a COCO file's categories, in the file's order."""
+    content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
+    if not isinstance(content, dict) or 'categories' not in content:
+        raise ValueError(f'{ann_file} has no list "categories": it is not a '
+                         'COCO annotation file.')
+    return [category['name'] for category in content['categories']]
 
 
 def _shorten(names: List[str], limit: int = 8) -> str:

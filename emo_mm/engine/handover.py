@@ -28,11 +28,14 @@ def run_library_tool(name: str, description: str) -> None:
         epilog=f'All other arguments go to the library: see mim {name} mmdet '
         '--help.',
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    config = parser.parse_known_args()[0].config
-    path = find_config(config)
-    tool = library_tool(path, name)
-    sys.argv[sys.argv.index(config)] = str(path)
+    parser.add_argument('config', help='path or name; comes first')
+    parser.parse_args(sys.argv[1:2])
+    try:
+        config = find_config(sys.argv[1])
+        tool = library_tool(config, name)
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
+    sys.argv[1] = str(config)
     sys.argv[0] = str(tool)
     runpy.run_path(str(tool), run_name='__main__')
 

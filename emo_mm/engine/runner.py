@@ -1,6 +1,8 @@
 """mmengine's Runner with checks at the start."""
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from emo_mm.models import EMO
 
 from .checks import check_data, check_same_schedule, effective_batch
 
@@ -38,12 +40,22 @@ class CheckedRunner(Runner):
         """Build a data loader that yields at least one batch."""
         loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         if len(loader) == 0:
+            dataset = loader.dataset
             raise ValueError(
-                f'dataloader.batch_size={loader.batch_size} is more than the '
-                f'{len(loader.dataset)} samples of {loader.dataset!r}, so '
-                'that there is no whole batch. Lower batch_size, or set '
-                'drop_last=False.')
+                f'{type(dataset).__name__} has {len(dataset)} samples, which '
+                'fill no batch. Check its ann_file and filter_cfg; if the '
+                'samples are just few, lower batch_size or set '
+                'drop_last=False in its dataloader.')
         return loader
+
+    def _init_model_weights(self) -> None:
+        """Initialise the model, without weights that are to be replaced."""
+        if self._load_from or (self._resume
+                               and find_latest_checkpoint(self.work_dir)):
+            for module in self.model.modules():
+                if isinstance(module, EMO):
+                    module.init_weights = lambda: None
+        super()._init_model_weights()
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
         """Load weights; when resuming, compare the schedules first."""

@@ -21,8 +21,8 @@ class WarmupLR(LinearLR):
         optimizer (Optimizer or OptimWrapper): Its learning rate is set.
         warmup_iters (int): Length of the warm-up in iterations.
         end (int): Iterations of the run, given by the Runner.
-        by_epoch (bool): False. A config has to say so, for the Runner to
-            give ``end`` in iterations.
+        by_epoch (bool): Has to be set to False, for the Runner to give
+            ``end`` in iterations.
         max_ratio (float): Longest part of the run to warm up over. Defaults
             to 0.1.
         **kwargs: Of :class:`mmengine.optim.scheduler.LinearLR`.
@@ -32,7 +32,7 @@ class WarmupLR(LinearLR):
                  optimizer,
                  warmup_iters: int,
                  end: int,
-                 by_epoch: bool,
+                 by_epoch: bool = True,
                  max_ratio: float = 0.1,
                  **kwargs):
         if by_epoch:
@@ -55,12 +55,17 @@ class WarmupCosineLR(_ParamScheduler):
         warmup_ratio (float): Part of the run to warm up over.
         eta_min (float): Rate at the first iteration and at the end.
         end (int): Iterations of the run, given by the Runner.
-        by_epoch (bool): False. A config has to say so, for the Runner to
-            give ``end`` in iterations.
+        by_epoch (bool): Has to be set to False, for the Runner to give
+            ``end`` in iterations.
     """
 
-    def __init__(self, optimizer, warmup_ratio: float, eta_min: float,
-                 end: int, by_epoch: bool, **kwargs):
+    def __init__(self,
+                 optimizer,
+                 warmup_ratio: float,
+                 eta_min: float,
+                 end: int,
+                 by_epoch: bool = True,
+                 **kwargs):
         if by_epoch:
             raise ValueError('param_scheduler: WarmupCosineLR counts '
                              'iterations. Set by_epoch=False.')

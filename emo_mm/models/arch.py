@@ -91,6 +91,7 @@ def get_arch(arch: Union[str, dict]) -> dict:
     _check_keys(arch)
     for key in _PER_STAGE:
         _check_per_stage(key, arch[key])
+    _check_expansion(arch)
     _check_heads(arch)
     return arch
 
@@ -125,11 +126,23 @@ def _check_per_stage(key: str, values: Sequence) -> None:
             isinstance(value, (int, float)) and value > 0 for value in values)
         rule = 'a positive number'
     else:
-        good = all(isinstance(value, int) and value > 0 for value in values)
-        rule = 'a positive int'
+        odd = key == 'kernel_sizes'  # an even kernel would shift the map
+        good = all(
+            isinstance(value, int) and value > 0 and (value % 2 or not odd)
+            for value in values)
+        rule = f'a positive{" odd" * odd} int'
     if not good:
         raise ValueError(f'arch[{key!r}]={values!r}: each value must be '
                          f'{rule}.')
+
+
+def _check_expansion(arch: dict) -> None:
+    widths = (arch['stem_width'], *arch['widths'])
+    for stage, exp_ratio in enumerate(arch['exp_ratios'], 1):
+        if int(min(widths[stage - 1:stage + 1]) * exp_ratio) < 1:
+            raise ValueError(
+                f"stage {stage}: {exp_ratio} in arch['exp_ratios'] leaves no "
+                'channel. Choose a larger one.')
 
 
 def _check_heads(arch: dict) -> None:

@@ -39,8 +39,8 @@ class EMO(nn.Module):
         window_size (int): Width of an attention window, in positions of the
             stage's map. Defaults to 7.
         out_indices (int | Sequence[int]): Stages to return, 0 to 4, of
-            strides 2, 4, 8, 16, 32. Stages after the last of them are not
-            built. Defaults to 4.
+            strides 2, 4, 8, 16, 32, in this order. Stages after the last of
+            them are not built. Defaults to 4.
         drop_path_rate (float, optional): Stochastic depth of the last block,
             growing linearly from 0 over the blocks. Defaults to None, the
             published value of the arch.
@@ -161,11 +161,17 @@ class EMO(nn.Module):
             FileNotFoundError: If the checkpoint cannot be had.
             ValueError: If it fills less than the whole backbone.
         """
-        init_cfg = self.init_cfg
-        if isinstance(init_cfg, dict) and init_cfg['type'] == 'Pretrained':
-            load_pretrained(self, init_cfg['checkpoint'],
-                            init_cfg.get('prefix'))
-            return
+        init_cfgs = self.init_cfg or []
+        if isinstance(init_cfgs, dict):
+            init_cfgs = [init_cfgs]
+        others = [cfg for cfg in init_cfgs if cfg.get('type') != 'Pretrained']
+        if others:
+            from mmengine.model import initialize  # slow to import
+            initialize(self, others)
+        for cfg in init_cfgs:
+            if cfg.get('type') == 'Pretrained':
+                load_pretrained(self, cfg.get('checkpoint'), cfg.get('prefix'))
+                return
         if self.norm_eval or self.frozen_stages >= 0:
             warnings.warn(
                 f'EMO starts without weights, but norm_eval={self.norm_eval} '
@@ -174,9 +180,6 @@ class EMO(nn.Module):
                 'resume brings weights, set model.backbone.init_cfg to a '
                 'checkpoint, or model.backbone.norm_eval=False '
                 'model.backbone.frozen_stages=-1.')
-        if init_cfg:
-            from mmengine.model import initialize
-            initialize(self, init_cfg)
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         """(B, in_channels, H, W) to one (B, C, H', W') map for each of
@@ -265,19 +268,21 @@ def _batch_norm_layer(norm_cfg: Optional[dict]) -> Callable:
 def _check_arguments(in_channels: int, window_size: int,
                      out_indices: Tuple[int, ...], drop_path_rate: float,
                      attn_drop_rate: float, frozen_stages: int) -> None:
-    if in_channels < 1:
-        raise ValueError(f'in_channels={in_channels} must be at least 1.')
+    if not isinstance(in_channels, int) or in_channels < 1:
+        raise ValueError(f'in_channels={in_channels!r} must be an int of at '
+                         'least 1.')
     if not isinstance(window_size, int) or window_size < 1:
         raise ValueError(f'window_size={window_size!r} must be an int of at '
                          'least 1.')
     stages = range(NUM_STAGES + 1)
-    if not out_indices or any(i not in stages for i in out_indices):
+    if not out_indices or any(not isinstance(i, int) or i not in stages
+                              for i in out_indices):
         raise ValueError(f'out_indices={out_indices} must hold stages from 0 '
                          f'(stride 2) to {NUM_STAGES} (stride 32).')
     for name, rate in (('drop_path_rate', drop_path_rate), ('attn_drop_rate',
                                                             attn_drop_rate)):
-        if not 0 <= rate < 1:
-            raise ValueError(f'{name}={rate} must lie in [0, 1).')
+        if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+            raise ValueError(f'{name}={rate!r} must be a number in [0, 1).')
     if frozen_stages not in range(-1, NUM_STAGES + 1):
         raise ValueError(f'frozen_stages={frozen_stages} must lie between -1 '
                          f'(none) and {NUM_STAGES} (all).')
@@ -295,11 +300,13 @@ def _checkpoint_contexts(block: nn.Module):
 @contextmanager
 def _kept_statistics(block: nn.Module):
     norms = [m for m in block.modules() if isinstance(m, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
+    kept = [(norm.momentum, norm.num_batches_tracked.clone())
+            for norm in norms]
     for norm in norms:
         norm.momentum = 0.
     try:
         yield
     finally:
-        for norm, momentum in zip(norms, momenta):
+        for norm, (momentum, num_batches) in zip(norms, kept):
             norm.momentum = momentum
+            norm.num_batches_tracked.copy_(num_batches)

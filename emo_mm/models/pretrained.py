@@ -5,13 +5,13 @@ The authors publish one flat state dict per ImageNet classifier. It is named
 addresses and key names.
 """
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
-from urllib.error import URLError
 
 import torch
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import barrier
 from torch import Tensor, nn
 
 from .arch import get_arch
@@ -55,7 +55,8 @@ _CLASSIFIER = {
 # --- Key names --------------------------------------------------------------
 def is_published(state_dict: Dict[str, Tensor], prefix: str = '') -> bool:
     """Whether the keys after ``prefix`` are those of the published network."""
-    return f'{prefix}stage0.0.convs.0.0.weight' in state_dict
+    published = re.compile(re.escape(prefix) + r'stage\d\.\d+\.')
+    return any(published.match(key) for key in state_dict)
 
 
 def rename_published(state_dict: Dict[str, Tensor], prefix: str = '') -> None:
@@ -90,8 +91,8 @@ def to_classifier(state_dict: Dict[str, Tensor]) -> Dict[str, Tensor]:
     """
     if not is_published(state_dict):
         raise ValueError(
-            'This is not the state dict of a published EMO: it has no '
-            f"'stage0.0.convs.0.0.weight', but {list(state_dict)[:3]} ….")
+            'This is not the state dict of a published EMO: it has no key '
+            f"such as 'stage1.0.v.conv.weight', but {list(state_dict)[:3]} ….")
     backbone = dict(state_dict)
     rename_published(backbone)
     renamed = {f'backbone.{key}': value for key, value in backbone.items()}
@@ -140,9 +141,15 @@ def extract_state_dict(checkpoint: dict,
             may start with ``module.``.
         prefix (str, optional): Only keys below it are kept, without it.
             Defaults to None, which means ``backbone.`` where keys start so.
+
+    Raises:
+        ValueError: If the checkpoint is no dict.
     """
+    if not isinstance(checkpoint, dict):
+        raise ValueError('The checkpoint holds no dict of tensors, but '
+                         f'{type(checkpoint).__name__}.')
     for key in ('state_dict', 'net_E', 'net'):
-        if isinstance(checkpoint.get(key), dict):
+        if isinstance(checkpoint.get(key), dict) and checkpoint[key]:
             checkpoint = checkpoint[key]
             break
     state_dict = {
@@ -152,8 +159,8 @@ def extract_state_dict(checkpoint: dict,
     if prefix is None:
         has_backbone = any(key.startswith('backbone.') for key in state_dict)
         prefix = 'backbone.' if has_backbone else ''
-    elif prefix and not prefix.endswith('.'):
-        prefix += '.'
+    elif prefix:
+        prefix = re.sub(r'^module\.', '', prefix).rstrip('.') + '.'
     return {
         key[len(prefix):]: value
         for key, value in state_dict.items() if key.startswith(prefix)
@@ -178,8 +185,20 @@ def load_pretrained(backbone: nn.Module,
         ValueError: If a tensor of the backbone is missing or of another
             shape.
     """
-    state_dict = extract_state_dict(load_checkpoint(checkpoint), prefix)
+    if not isinstance(checkpoint, str):
+        raise ValueError(
+            f'model.backbone.init_cfg.checkpoint={checkpoint!r} must be a '
+            "path, a URL or 'emo://5m' (1m, 2m, 6m). To train from scratch: "
+            f'--cfg-options {FROM_SCRATCH}')
+    loaded = load_checkpoint(checkpoint)
+    state_dict = extract_state_dict(loaded, prefix)
     rename_published(state_dict)
+    if not set(_shapes(backbone)) & set(state_dict):
+        raise ValueError(
+            f'model.backbone.init_cfg.checkpoint={checkpoint!r} holds none of '
+            f'the tensors of EMO (prefix={prefix!r}): it is of another model, '
+            f'or wrapped in another way. Its keys begin with '
+            f'{list(loaded)[:3]}.')
     _check_fills(backbone, state_dict, checkpoint)
     backbone.load_state_dict(state_dict, strict=False)
 
@@ -193,24 +212,19 @@ def load_checkpoint(checkpoint: str) -> dict:
     from mmengine.runner import CheckpointLoader  # slow to import
     if checkpoint.startswith(SCHEME):
         checkpoint = str(find_published(checkpoint[len(SCHEME):].lower()))
-    elif '://' not in checkpoint and not Path(checkpoint).is_file():
-        raise FileNotFoundError(
-            f'checkpoint={checkpoint!r} (model.backbone.init_cfg.checkpoint '
-            'of a config) is not a file. Give the path of a checkpoint, or '
-            "'emo://5m' (1m, 2m, 6m) for the published weights. To train from "
-            f'scratch: --cfg-options {FROM_SCRATCH}')
+    elif '://' not in checkpoint:
+        checkpoint = str(Path(checkpoint).expanduser())
+        if not Path(checkpoint).is_file():
+            raise FileNotFoundError(
+                f'checkpoint={checkpoint!r} is not a file. Give the path of a '
+                "checkpoint, or 'emo://5m' (1m, 2m, 6m) for the published "
+                'weights.')
     return CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
 
 
 def _check_fills(backbone: nn.Module, state_dict: Dict[str, Tensor],
                  checkpoint: str) -> None:
-    wanted = _shapes(backbone)
-    if not set(wanted) & set(state_dict):
-        raise ValueError(
-            f'model.backbone.init_cfg.checkpoint={checkpoint!r} holds none of '
-            f'the {len(wanted)} tensors of EMO: it is of another model. Its '
-            f'keys begin with {list(state_dict)[:3]}.')
-    problems = _misfits(wanted, state_dict)
+    problems = _misfits(_shapes(backbone), state_dict)
     if problems:
         lines = '\n  '.join(problems)
         raise ValueError(
@@ -264,23 +278,30 @@ def find_published(arch: str) -> Path:
             f'{", ".join(BLOB_IDS)}. To train from scratch: --cfg-options '
             f'{FROM_SCRATCH}')
     cached = Path(torch.hub.get_dir(), 'checkpoints', f'emo_{arch}.pth')
-    for path in (LOCAL_DIR / cached.name, cached):
-        if path.is_file():
-            return _verified(path, arch)
-    if is_main_process():
-        _download(arch, cached)
+    places = (LOCAL_DIR / cached.name, cached)
+    failure = None
+    # One process of each machine downloads while the others wait for it. All
+    # go the same way through here, else the barrier would never end.
+    downloads = os.environ.get('LOCAL_RANK', '0') == '0'
+    if downloads and not any(place.is_file() for place in places):
+        failure = _download(arch, cached)
     barrier()
-    return _verified(cached, arch)
+    for place in places:
+        if place.is_file():
+            return _verified(place, arch)
+    raise FileNotFoundError(
+        f'The published weights of EMO-{arch.upper()} are not here and could '
+        f'not be downloaded.\n{_remedy(arch)}') from failure
 
 
-def _download(arch: str, path: Path) -> None:
+def _download(arch: str, path: Path) -> Optional[Exception]:
+    """Download a file, or return why it could not be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         torch.hub.download_url_to_file(_url(arch), str(path))
-    except (URLError, OSError) as error:
-        raise FileNotFoundError(
-            f'The published weights of EMO-{arch.upper()} are not here and '
-            f'could not be downloaded ({error}).\n{_remedy(arch)}') from error
+    except OSError as error:  # URLError is one
+        return error
+    return None
 
 
 def _verified(path: Path, arch: str) -> Path:

@@ -100,6 +100,42 @@ def test_class_names_in_another_order(cfg):
         check_data(cfg, 'train')
 
 
+def test_classes_from_a_file(cfg, tmp_path):
+    path = tmp_path / 'classes.txt'
+    path.write_text('\n'.join(CLASSES))
+    leaf(cfg, 'train').metainfo = dict(classes=str(path))
+    check_data(cfg, 'train')
+
+
+@pytest.mark.parametrize('metainfo, message', [
+    (dict(classes='circle'), r"\('circle', \), with a comma"),
+    (dict(CLASSES=CLASSES), 'Name it classes'),
+])
+def test_class_names_in_a_form_that_is_not_read(cfg, metainfo, message):
+    leaf(cfg, 'train').metainfo = metainfo
+    with pytest.raises(ValueError, match=message):
+        check_data(cfg, 'train')
+
+
+def test_a_data_set_with_an_order_of_its_own_is_left_alone(cfg):
+    leaf(cfg, 'train').update(
+        type='Objects365V1Dataset', metainfo=dict(classes=CLASSES[::-1]))
+    check_data(cfg, 'train')
+
+
+def test_storage_with_a_path_mapping_is_left_alone(cfg):
+    leaf(cfg, 'train').update(
+        data_root='nowhere', backend_args=dict(backend='petrel'))
+    check_data(cfg, 'train')
+
+
+def test_a_data_set_that_downloads_itself_is_left_alone():
+    pytest.importorskip('mmpretrain')
+    init_default_scope('mmpretrain')
+    dataset = dict(type='CIFAR10', data_root='nowhere', split='train')
+    check_data(Config(dict(train_dataloader=dict(dataset=dataset))), 'train')
+
+
 def test_fewer_classes_than_the_file_has(cfg):
     leaf(cfg, 'train').metainfo = dict(classes=('circle', 'triangle'))
     check_data(cfg, 'train')
@@ -108,10 +144,8 @@ def test_fewer_classes_than_the_file_has(cfg):
 def test_read_categories(tmp_path):
     path = tmp_path / 'ann.json'
     content = dict(
-        info=dict(categories='none'),
-        images=[dict(file_name='"categories": [')],
-        categories=[dict(id=2, name='b'),
-                    dict(id=1, name='ä')])
+        images=[], categories=[dict(id=2, name='b'),
+                               dict(id=1, name='ä')])
     path.write_text(json.dumps(content), encoding='utf-8')
     assert read_categories(path) == ['b', 'ä']
     path.write_text('{}')

@@ -66,3 +66,17 @@ def test_train_and_test(config, coco, ade, imagenet, tmp_path):
 def assert_finite(checkpoint: Path):
     weights = torch.load(checkpoint, weights_only=False)['state_dict']
     assert all(value.isfinite().all() for value in weights.values())
+
+
+@pytest.mark.parametrize('scope, config', [
+    ('mmdet', 'mmdet/ssdlite_emo_1m.py'),
+    ('mmseg', 'mmseg/pspnet_emo_1m.py'),
+    ('mmpretrain', 'mmpretrain/emo_1m.py'),
+])
+def test_testing_without_data_names_the_field(scope, config, tmp_path):
+    pytest.importorskip(scope)
+    (tmp_path / 'x.pth').touch()
+    result = run_mim(tmp_path, 'test', LIBRARIES[scope],
+                     ROOT / 'configs' / config, '--checkpoint', 'x.pth')
+    assert result.returncode != 0
+    assert 'test_dataloader.dataset.data_root=' in result.stdout

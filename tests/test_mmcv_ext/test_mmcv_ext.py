@@ -1,6 +1,5 @@
 """The package as a module that mmcv finds in place of its compiled one."""
 import ast
-import importlib.machinery
 import importlib.util
 import subprocess
 import sys
@@ -57,20 +56,6 @@ def test_other_operators_say_what_to_do(module):
 @pytest.mark.parametrize('name', ['__path__', '__wrapped__', '_private'])
 def test_no_operator_begins_with_an_underscore(module, name):
     assert not hasattr(module, name)
-
-
-@pytest.mark.parametrize('suffix', importlib.machinery.EXTENSION_SUFFIXES)
-def test_a_compiled_module_wins(tmp_path, suffix):
-    (tmp_path / '_ext.py').write_bytes(EXT.read_bytes())
-
-    def found():
-        importlib.machinery.PathFinder.invalidate_caches()
-        return importlib.machinery.PathFinder.find_spec(
-            'mmcv._ext', [str(tmp_path)]).origin
-
-    assert found() == str(tmp_path / '_ext.py')
-    (tmp_path / f'_ext{suffix}').touch()
-    assert found() == str(tmp_path / f'_ext{suffix}')
 
 
 IMPORTS = """

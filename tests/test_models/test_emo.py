@@ -158,8 +158,7 @@ def test_with_cp_trains_alike():
     for (name, a), b in zip(plain.named_parameters(), recomputed.parameters()):
         torch.testing.assert_close(a.grad, b.grad, msg=name)
     for (name, a), b in zip(plain.named_buffers(), recomputed.buffers()):
-        if not name.endswith('num_batches_tracked'):
-            torch.testing.assert_close(a, b, msg=name)
+        torch.testing.assert_close(a, b, msg=name)
 
 
 @pytest.mark.parametrize('kwargs, message', [
@@ -180,6 +179,15 @@ def test_with_cp_trains_alike():
         **TINY, 'width': 3
     }), r"unknown keys \['width'\]"),
     (dict(arch=dict(depths=(1, 1, 1, 1))), 'lacks.*widths'),
+    (dict(arch={
+        **TINY, 'kernel_sizes': (3, 3, 4, 5)
+    }), 'positive odd int'),
+    (dict(arch={
+        **TINY, 'exp_ratios': (2, .1, 2, 2)
+    }), 'stage 2.*0.1.*larger'),
+    (dict(out_indices=(3.0, )), 'out_indices'),
+    (dict(in_channels='3'), "in_channels='3'"),
+    (dict(drop_path_rate='a'), "drop_path_rate='a'"),
     (dict(window_size=0), 'window_size=0'),
     (dict(window_size=2.5), 'window_size=2.5'),
     (dict(out_indices=(3, 5)), r'out_indices=\(3, 5\)'),

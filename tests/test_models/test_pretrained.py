@@ -82,8 +82,7 @@ def test_foreign_checkpoint(tmp_path):
 
 def test_missing_file(tmp_path):
     with pytest.raises(
-            FileNotFoundError,
-            match='checkpoint=.*init_cfg.checkpoint.*is not a file'):
+            FileNotFoundError, match='checkpoint=.*is not a file.*emo://5m'):
         backbone(tmp_path / 'nowhere.pth').init_weights()
 
 
@@ -171,3 +170,20 @@ def test_where_weights_cannot_be_had_the_message_says_what_to_do(published):
 def test_unpublished_arch(published):
     with pytest.raises(ValueError, match='No weights.*10m.*1m, 2m, 5m, 6m'):
         backbone('emo://10m', '10m').init_weights()
+
+
+def test_processes_wait_for_the_one_that_downloads(published, monkeypatch):
+    """All pass the barrier, whoever finds the file first."""
+    passed = []
+    monkeypatch.setattr(pretrained, 'barrier', lambda: passed.append(1))
+    target = published.parent / 'checkpoints' / 'emo_1m.pth'
+    target.parent.mkdir()
+    for rank in ('0', '1'):
+        monkeypatch.setenv('LOCAL_RANK', rank)
+        with pytest.raises(FileNotFoundError, match='could not be downloaded'):
+            pretrained.find_published('1m')
+    published.rename(target)
+    for rank in ('0', '1'):
+        monkeypatch.setenv('LOCAL_RANK', rank)
+        assert pretrained.find_published('1m').name == 'emo_1m.pth'
+    assert len(passed) == 4

@@ -46,6 +46,8 @@ def test_converted_weights_give_the_published_logits(tmp_path):
      'missing backbone.stages.4.2.mlp_s.weight'),
     (lambda state: state.pop('norm.norm.bias'), 'missing neck.norm.bias'),
     (lambda state: state.pop('stage0.0.convs.0.0.weight'),
+     'missing backbone.stages.0.conv.weight'),
+    (lambda state: [state.pop(key) for key in list(state) if 'stage' in key],
      'not the state dict of a published EMO'),
 ])
 def test_incomplete_weights_are_refused(tmp_path, spoil, message):

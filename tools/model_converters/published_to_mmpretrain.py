@@ -8,6 +8,7 @@ Example:
 """
 import argparse
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 
@@ -38,5 +39,5 @@ def main() -> None:
 if __name__ == '__main__':
     try:
         main()
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, UnpicklingError, ValueError) as error:
         raise SystemExit(f'error: {error}')

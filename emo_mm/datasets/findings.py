@@ -1,0 +1,59 @@
+"""What a check of a data set reports."""
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import List
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One problem of a data set.
+
+    Args:
+        level (str): 'error' if training would crash or go wrong, 'warning'
+            if it may be meant.
+        kind (str): What findings are counted by.
+        where (str): A path, or the field of the config.
+        detail (str): What is wrong there. Defaults to ''.
+        split (str): The loops that read it. Defaults to ''.
+    """
+    level: str
+    kind: str
+    where: str
+    detail: str = ''
+    split: str = ''
+
+    def __str__(self) -> str:
+        split = f'{self.split}: ' if self.split else ''
+        detail = f': {self.detail}' if self.detail else ''
+        return f'{split}{self.where}{detail}'
+
+
+def error(kind: str, where, detail: str = '') -> Finding:
+    return Finding('error', kind, str(where), detail)
+
+
+def warning(kind: str, where, detail: str = '') -> Finding:
+    return Finding('warning', kind, str(where), detail)
+
+
+def count(findings: List[Finding], level: str) -> int:
+    return sum(finding.level == level for finding in findings)
+
+
+def summarize(findings: List[Finding], max_shown: int = 5) -> str:
+    """Counts by kind, errors first, with the first findings of each.
+
+    Args:
+        findings (list): The findings.
+        max_shown (int): How many of each kind are listed. Defaults to 5.
+    """
+    groups = defaultdict(list)
+    for finding in sorted(findings, key=lambda f: f.level):
+        groups[finding.level, finding.kind].append(finding)
+    lines = []
+    for (level, kind), group in groups.items():
+        lines.append(f'{level}: {kind} ({len(group)})')
+        lines += [f'  {finding}' for finding in group[:max_shown]]
+        if len(group) > max_shown:
+            lines.append(f'  ... and {len(group) - max_shown} more')
+    return '\n'.join(lines)

@@ -1,0 +1,71 @@
+"""Find what would crash or silently spoil a training in a config's data.
+
+CONFIG is a path, or the name of a config of this package. Every image and
+mask is decoded once. The exit status is 1 if there are errors, 0 if there
+are none or warnings only.
+
+Example:
+    python tools/misc/check_dataset.py configs/mmdet/ssdlite_emo_1m_shapes.py
+    mim run emo_mm check_dataset my_config.py --loops train --workers 4
+"""
+import argparse
+import contextlib
+import sys
+
+from mmengine.config import Config, DictAction
+
+from emo_mm.datasets.checks import LOOPS, check_datasets
+from emo_mm.datasets.findings import count, summarize
+from emo_mm.utils import find_config
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='path or name')
+    parser.add_argument(
+        '--loops',
+        nargs='+',
+        choices=LOOPS,
+        default=LOOPS,
+        help='whose data; defaults to all')
+    parser.add_argument(
+        '--workers',
+        type=int,
+        default=0,
+        help='processes that decode; defaults to 0, this one')
+    parser.add_argument(
+        '--max-shown',
+        type=int,
+        default=5,
+        help='paths listed of each kind; defaults to 5')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='settings that replace those of the config')
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse_args()
+    # Libraries may print while data is loaded.
+    with contextlib.redirect_stdout(sys.stderr):
+        cfg = Config.fromfile(find_config(args.config))
+        cfg.merge_from_dict(args.cfg_options or {})
+        findings, counts = check_datasets(cfg, args.loops, args.workers)
+    if findings:
+        print(summarize(findings, args.max_shown))
+    errors, warnings = count(findings, 'error'), count(findings, 'warning')
+    read = '; '.join(f'{split}: {n}' for split, n in counts.items())
+    print(f'{errors} errors, {warnings} warnings. Images: {read or "none"}.')
+    return int(errors > 0)
+
+
+if __name__ == '__main__':
+    try:
+        sys.exit(main())
+    except (FileNotFoundError, ValueError) as error:
+        raise SystemExit(f'error: {error}')
