@@ -35,7 +35,7 @@ $(DEMO_DATA): | $(READY)
 	python tools/dataset_converters/generate_shapes.py coco demo/shapes
 
 demo: $(READY) $(DEMO_DATA)
-	@echo '== Training SSDLite with EMO-1M from scratch: about 3 minutes =='
+	@echo '== Training SSDLite with EMO-1M from scratch: 4 to 5 minutes =='
 	mim train mmdet $(DEMO_CONFIG) --work-dir $(DEMO_WORK) --resume
 	@echo '== Testing the best checkpoint =='
 	mim test mmdet $(DEMO_CONFIG) --work-dir $(DEMO_WORK)/test --show-dir pictures \
