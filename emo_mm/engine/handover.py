@@ -35,8 +35,7 @@ def run_library_tool(name: str, description: str) -> None:
         tool = library_tool(config, name)
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
-    sys.argv[1] = str(config)
-    sys.argv[0] = str(tool)
+    sys.argv[:2] = [str(tool), str(config)]
     runpy.run_path(str(tool), run_name='__main__')
 
 
