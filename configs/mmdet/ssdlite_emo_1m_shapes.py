@@ -49,6 +49,5 @@ test_evaluator = val_evaluator
 train_cfg = dict(max_epochs=4, val_interval=1)
 optim_wrapper = dict(optimizer=dict(lr=1.5e-3))
 auto_scale_lr = dict(base_batch_size=8)
-default_hooks = dict(
-    logger=dict(interval=20), visualization=dict(draw=True, interval=4))
+default_hooks = dict(logger=dict(interval=20))
 randomness = dict(seed=0)

@@ -1,10 +1,13 @@
 """mmengine's Runner with checks at the start."""
+from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
 from emo_mm.models import EMO
 
 from .checks import check_data, check_same_schedule, effective_batch
+from .fit import (check_annotations, check_fills, check_num_classes,
+                  describe_start)
 
 
 @RUNNERS.register_module()
@@ -35,6 +38,33 @@ class CheckedRunner(Runner):
         check_data(self.cfg, 'test')
         return super().test()
 
+    def build_train_loop(self, loop):
+        """Build the loop, whose data must fit the model."""
+        return self._with_fitting_data(super().build_train_loop(loop), 'train')
+
+    def build_val_loop(self, loop):
+        """Build the loop, whose data must fit the model."""
+        return self._with_fitting_data(super().build_val_loop(loop), 'val')
+
+    def build_test_loop(self, loop):
+        """Build the loop, whose classes must be those of the model."""
+        return self._with_fitting_data(super().build_test_loop(loop), 'test')
+
+    def _with_fitting_data(self, loop, name: str):
+        dataset = loop.dataloader.dataset
+        field = f'{name}_dataloader.dataset'
+        warning = check_num_classes(self._bare_model, dataset, field)
+        if warning:
+            self.logger.warning(warning)
+        if name != 'test':  # which may have no annotations
+            check_annotations(self._bare_model, dataset, field)
+        return loop
+
+    @property
+    def _bare_model(self):
+        return self.model.module if is_model_wrapper(
+            self.model) else self.model
+
     @staticmethod
     def build_dataloader(dataloader, *args, **kwargs):
         """Build a data loader that yields at least one batch."""
@@ -58,8 +88,18 @@ class CheckedRunner(Runner):
         super()._init_model_weights()
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
-        """Load weights; when resuming, compare the schedules first."""
+        """Load weights, and say or refuse what they leave unfilled.
+
+        A training may begin with part of a model, whose rest is listed; a
+        test or a resumed run may not. When resuming, schedules are compared,
+        too.
+        """
         checkpoint = super().load_checkpoint(filename, *args, **kwargs)
+        model = self._bare_model
+        if isinstance(self._train_loop, BaseLoop) and not self._resume:
+            self.logger.info(describe_start(model, checkpoint, filename))
+        else:
+            check_fills(model, checkpoint, filename)
         if self._resume:
             check_same_schedule(self.param_schedulers, checkpoint, filename)
         return checkpoint

@@ -153,3 +153,32 @@ def test_missing_data(tmp_path):
     result = train(tmp_path, 'none', *FROM_SCRATCH)
     assert result.returncode != 0
     assert "data_root='data/coco/': there is no" in result.stdout
+
+
+def test_another_number_of_classes(trained):
+    work_dir, _ = trained
+    options = ('train_cfg.max_epochs=1', 'train_cfg.val_interval=5',
+               f'load_from={work_dir}/epoch_2.pth')
+    folder = work_dir.parent
+    result = train(folder, 'wrong', *FROM_SCRATCH, *options,
+                   'model.bbox_head.num_classes=3')
+    assert result.returncode != 0
+    assert ('model.bbox_head.num_classes=3, but train_dataloader.dataset has '
+            '80 classes') in result.stdout
+    data = 'dataloader.dataset.metainfo.classes=(person,)'
+    result = train(folder, 'finetuned', *FROM_SCRATCH, *options,
+                   'model.bbox_head.num_classes=1', f'val_{data}',
+                   f"train_{data.replace('.meta', '.dataset.meta')}")
+    assert result.returncode == 0
+    assert 'fills 324 of 336 tensors. Not loaded' in result.stdout
+    assert ('bbox_head.cls_convs.5.1.bias: (486,) in the checkpoint, (12,) in '
+            'the model') in result.stdout
+
+
+def test_a_checkpoint_that_does_not_fit_is_not_tested(trained):
+    work_dir, _ = trained
+    result = run_mim(work_dir.parent, 'test', 'mmdet',
+                     ROOT / 'configs/mmdet/ssdlite_emo_2m.py', '--checkpoint',
+                     work_dir / 'epoch_2.pth', '--work-dir', 'unfit')
+    assert result.returncode != 0
+    assert 'does not fill the model' in result.stdout

@@ -32,12 +32,8 @@ CONFIGS = [
 ]
 
 
-@pytest.mark.parametrize('config', CONFIGS)
-def test_train_and_test(config, coco, ade, imagenet, tmp_path):
-    scope = Config.fromfile(config).default_scope
-    pytest.importorskip(scope)
-    library = LIBRARIES[scope]
-    folder = dict(mmdet=coco, mmseg=ade, mmpretrain=imagenet)[scope]
+def short_loaders(scope):
+    """Options for batches of two, and two of them per epoch."""
     loaders = [
         f'{loop}_dataloader.{option}' for loop in ('train', 'val', 'test')
         for option in ('batch_size=2', 'num_workers=0',
@@ -47,6 +43,16 @@ def test_train_and_test(config, coco, ade, imagenet, tmp_path):
         loaders.remove('train_dataloader.num_batch_per_epoch=2')
     if scope == 'mmdet':  # untrained, it is sure of nothing
         loaders.append('model.test_cfg.score_thr=0.')
+    return loaders
+
+
+@pytest.mark.parametrize('config', CONFIGS)
+def test_train_and_test(config, coco, ade, imagenet, tmp_path):
+    scope = Config.fromfile(config).default_scope
+    pytest.importorskip(scope)
+    library = LIBRARIES[scope]
+    folder = dict(mmdet=coco, mmseg=ade, mmpretrain=imagenet)[scope]
+    loaders = short_loaders(scope)
     result = run_mim(folder, 'train', library, config, '--work-dir', tmp_path,
                      '--cfg-options', LENGTH[scope], *FROM_SCRATCH, *loaders)
     assert result.returncode == 0
@@ -56,6 +62,7 @@ def test_train_and_test(config, coco, ade, imagenet, tmp_path):
         path for path in tmp_path.glob('*_[12].pth')
         if not path.stem.startswith('best'))
     assert_finite(checkpoint)
+    assert list(tmp_path.rglob('curves.png'))
     result = run_mim(folder, 'test', library, config, '--checkpoint',
                      checkpoint, '--work-dir', tmp_path / 'tested',
                      '--cfg-options', *loaders)
@@ -66,6 +73,44 @@ def test_train_and_test(config, coco, ade, imagenet, tmp_path):
 def assert_finite(checkpoint: Path):
     weights = torch.load(checkpoint, weights_only=False)['state_dict']
     assert all(value.isfinite().all() for value in weights.values())
+
+
+@pytest.mark.parametrize('config, lr, base_batch', [
+    pytest.param(
+        'mmdet/retinanet_emo_1m.py', 2e-4, 32, marks=pytest.mark.all_configs),
+    ('mmseg/pspnet_emo_1m.py', 1.2e-4, 32),
+    ('mmpretrain/emo_1m.py', 6e-3, 2048),
+])
+def test_two_processes_scaled_rate_and_resume(config, lr, base_batch, coco,
+                                              ade, imagenet, tmp_path):
+    scope = config.split('/')[0]
+    pytest.importorskip(scope)
+    folder = dict(mmdet=coco, mmseg=ade, mmpretrain=imagenet)[scope]
+    unit = 'iter' if scope == 'mmseg' else 'epoch'
+    arguments = ('--launcher', 'pytorch', '--gpus', '2', '--cfg-options',
+                 f'train_cfg.max_{unit}s=2', 'auto_scale_lr.enable=True',
+                 'default_hooks.checkpoint.interval=1',
+                 'default_hooks.checkpoint.max_keep_ckpts=2',
+                 'default_hooks.logger.interval=1', *FROM_SCRATCH,
+                 *short_loaders(scope))
+
+    def train(work_dir, *options):
+        result = run_mim(folder, 'train', LIBRARIES[scope],
+                         ROOT / 'configs' / config, '--work-dir', work_dir,
+                         *arguments, *options)
+        assert result.returncode == 0
+        saved = torch.load(work_dir / f'{unit}_2.pth', weights_only=False)
+        return result.stdout, saved['optimizer']['param_groups'][0]
+
+    output, whole = train(tmp_path / 'whole')
+    assert 'Effective batch: 2 process(es) x 2 samples' in output
+    assert 'is meant for a batch of' not in output
+    assert whole['initial_lr'] == pytest.approx(lr * 4 / base_batch)
+    output, resumed = train(tmp_path / 'resumed', 'resume=True',
+                            f'load_from={tmp_path}/whole/{unit}_1.pth')
+    assert 'resumed epoch: 1' in output or 'resumed iter: 1' in output or (
+        'resumed epoch: 0, iter: 1' in output)
+    assert resumed['lr'] == whole['lr']
 
 
 @pytest.mark.parametrize('scope, config', [

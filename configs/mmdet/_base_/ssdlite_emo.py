@@ -31,4 +31,6 @@ param_scheduler = [
 auto_scale_lr = dict(enable=False, base_batch_size=192)
 
 default_hooks = dict(
-    checkpoint=dict(max_keep_ckpts=1, save_best='coco/bbox_mAP'))
+    checkpoint=dict(max_keep_ckpts=1, save_best='coco/bbox_mAP'),
+    curves=dict(type='CurvesHook'),
+    val_pictures=dict(type='ValPicturesHook'))

@@ -68,4 +68,6 @@ custom_hooks = [
         priority='ABOVE_NORMAL')
 ]
 default_hooks = dict(
-    checkpoint=dict(max_keep_ckpts=1, save_best='accuracy/top1'))
+    checkpoint=dict(max_keep_ckpts=1, save_best='accuracy/top1'),
+    curves=dict(type='CurvesHook'),
+    val_pictures=dict(type='ValPicturesHook'))
