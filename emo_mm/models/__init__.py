@@ -1,6 +1,11 @@
 """The network."""
+from . import ablations
 from .emo import EMO
+from .instances import FFN, IRB, MHSA
 from .meta_mobile_block import MetaMobileBlock, iRMB
 from .necks import NormGlobalAveragePooling
 
-__all__ = ['EMO', 'MetaMobileBlock', 'NormGlobalAveragePooling', 'iRMB']
+__all__ = [
+    'EMO', 'FFN', 'IRB', 'MHSA', 'MetaMobileBlock', 'NormGlobalAveragePooling',
+    'ablations', 'iRMB'
+]

@@ -75,6 +75,8 @@ class EMO(nn.Module):
         (1, 168, 7, 7)
     """
 
+    block_type = iRMB  # emo_mm.models.ablations puts others here
+
     def __init__(self,
                  arch: Union[str, dict] = '5m',
                  in_channels: int = 3,
@@ -137,7 +139,7 @@ class EMO(nn.Module):
             if settings['attention'] and not first:
                 attn = attn_layer(width, settings['head_dims'])
             blocks.append(
-                iRMB(
+                self.block_type(
                     in_channels,
                     width,
                     settings['exp_ratios'] * (2 if first else 1),

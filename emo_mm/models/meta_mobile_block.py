@@ -22,7 +22,8 @@ class MetaMobileBlock(nn.Module):
     ``X_s = MLP_s(X_f)``, λC to C channels; ``Y = X + X_s`` (Eq. 1 to 3).
 
     F = identity gives the FFN of a Transformer, F = depth-wise convolution
-    the inverted residual block, F = self-attention with λ = 1 the MHSA.
+    the inverted residual block, F = self-attention with λ = 1 the MHSA: see
+    :mod:`emo_mm.models.instances`.
 
     Args:
         in_channels (int): C of the input.
@@ -36,6 +37,8 @@ class MetaMobileBlock(nn.Module):
             and ``act_layer`` that expands C to λC. Defaults to None.
         act_layer (Callable[[], nn.Module]): Activation of ``MLP_e``.
             Defaults to ``nn.SiLU``.
+        mlp_s (nn.Module, optional): Replaces the 1x1 convolution without
+            bias that shrinks λC to C_out. Defaults to None.
         drop_path_rate (float): Probability of dropping the block's branch.
             Defaults to 0.
         skip (bool, optional): Whether X is added. Defaults to None, which
@@ -50,17 +53,20 @@ class MetaMobileBlock(nn.Module):
                  norm: Optional[nn.Module] = None,
                  mlp_e: Optional[nn.Module] = None,
                  act_layer: Callable[[], nn.Module] = nn.SiLU,
+                 mlp_s: Optional[nn.Module] = None,
                  drop_path_rate: float = 0.,
                  skip: Optional[bool] = None):
         super().__init__()
         mid_channels = int(in_channels * exp_ratio)
         if mlp_e is None:
             mlp_e = expansion(in_channels, mid_channels, act_layer)
+        if mlp_s is None:
+            mlp_s = nn.Conv2d(mid_channels, out_channels, 1, bias=False)
         self.skip = in_channels == out_channels if skip is None else skip
         self.norm = nn.Identity() if norm is None else norm
         self.mlp_e = mlp_e
         self.operator = operator(mid_channels)
-        self.mlp_s = nn.Conv2d(mid_channels, out_channels, 1, bias=False)
+        self.mlp_s = mlp_s
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
