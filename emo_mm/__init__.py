@@ -22,4 +22,5 @@ MODULE2PACKAGE['emo_mm'] = 'emo_mm'
 def _register_engine(_) -> None:
     """Register what a Runner builds. It takes a second to import, so only
     with mmengine's Runner."""
-    importlib.import_module('emo_mm.engine')
+    for module in ('emo_mm.engine', 'emo_mm.datasets.multi_scale'):
+        importlib.import_module(module)

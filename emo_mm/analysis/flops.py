@@ -34,6 +34,18 @@ def count_cost(model: nn.Module, inputs: Tuple) -> Cost:
             restored.
         inputs (tuple): Arguments of the forward pass, the batch size being 1.
     """
+    counter = count_flops(model, inputs)
+    flops = int(counter.total())
+    products = sum(int(counter.by_operator()[name]) for name in _PRODUCTS)
+    params = sum(p.numel() for p in model.parameters())
+    return Cost(params, flops, flops - products)
+
+
+def count_flops(model: nn.Module, inputs: Tuple) -> FlopCountAnalysis:
+    """fvcore's finished count of ``model(*inputs)``, also by module.
+
+    Arguments are those of :func:`count_cost`.
+    """
     training = model.training
     model.eval()
     counter = FlopCountAnalysis(model, inputs)
@@ -44,12 +56,10 @@ def count_cost(model: nn.Module, inputs: Tuple) -> Cost:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            flops = int(counter.total())
+            counter.total()  # counts once, and keeps the result
     finally:
         model.train(training)
-    products = sum(int(counter.by_operator()[name]) for name in _PRODUCTS)
-    params = sum(p.numel() for p in model.parameters())
-    return Cost(params, flops, flops - products)
+    return counter
 
 
 def _attention_products(inputs: List, outputs: List) -> int:

@@ -9,7 +9,7 @@ padding; costs are compared with the paper's on this rendering.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .meta_mobile_block import MetaMobileBlock
+from .meta_mobile_block import EWMHSA, MetaMobileBlock
 
 
 class LiteralExpansion(nn.Module):
@@ -62,12 +62,13 @@ def _reverse(x: Tensor, w: int, H: int, W: int) -> Tensor:
 
 
 def make_literal(model: nn.Module) -> nn.Module:
-    """Replace, in place, every block of ``model`` by its literal rendering.
+    """Replace, in place, every iRMB of ``model`` by its literal rendering.
 
     Parameters and their names stay.
     """
     for module in model.modules():
+        # Attention derived from EW-MHSA is another: it stays as it is.
         if (isinstance(module, MetaMobileBlock)
-                and hasattr(module.mlp_e, 'attn')):
+                and type(getattr(module.mlp_e, 'attn', None)) is EWMHSA):
             module.mlp_e = LiteralExpansion(module.mlp_e)
     return model

@@ -1,0 +1,7 @@
+# Fig. 5D: a batch of 512, on 8 GPUs. The rate grows with it, as 6e-3 is for 2048.
+_base_ = '../emo_5m.py'
+
+batch = 512
+train_dataloader = dict(batch_size=batch // 8)
+optim_wrapper = dict(optimizer=dict(lr=6e-3 * batch / 2048))
+auto_scale_lr = dict(base_batch_size=batch)

@@ -1,0 +1,4 @@
+# Tab. 11.
+_base_ = './_base_/emo_5m_arch.py'
+
+model = dict(backbone=dict(arch=dict(depths=(2, 2, 10, 3))))

@@ -1,0 +1,4 @@
+# Fig. 5A: LayerNorm in stages 2, 3, 4.
+_base_ = './_base_/emo_5m_arch.py'
+
+model = dict(backbone=dict(arch=dict(norms=('BN', 'LN', 'LN', 'LN'))))

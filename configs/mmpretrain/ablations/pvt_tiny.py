@@ -1,0 +1,15 @@
+# Tab. 3: PVT-Tiny as it is. mmdet's has no class token, which makes 5 M FLOPs.
+_base_ = '../_base_/recipes/deit.py'
+
+width = 512
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmdet.PyramidVisionTransformer',
+        num_layers=[2, 2, 2, 2],
+        out_indices=(3, ),
+        drop_path_rate=0.1),
+    neck=dict(in_channels=width),
+    head=dict(in_channels=width))
+optim_wrapper = dict(
+    paramwise_cfg=dict(custom_keys={'.pos_embed': dict(decay_mult=0.)}))

@@ -1,0 +1,7 @@
+_base_ = '../_base_/recipes/deit.py'
+
+width = 288
+model = dict(
+    backbone=dict(arch='5m'),
+    neck=dict(in_channels=width),
+    head=dict(in_channels=width))
