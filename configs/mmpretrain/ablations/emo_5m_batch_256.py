@@ -1,4 +1,4 @@
-# Fig. 5D: a batch of 256, on 8 GPUs. The rate grows with it, as 6e-3 is for 2048.
+# Fig. 5D: a batch of 256, on 8 GPUs. The rate, 6e-3 for 2048, grows with it.
 _base_ = '../emo_5m.py'
 
 batch = 256

@@ -1,0 +1,271 @@
+"""The paper's ablations and recipes: costs, settings, a step of training."""
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, init_default_scope
+
+from emo_mm.analysis.from_config import cost_of_config
+from emo_mm.engine.checks import effective_batch
+from emo_mm.models.arch import get_arch
+
+pytest.importorskip('mmpretrain')
+CONFIGS = Path(__file__).parents[2] / 'configs' / 'mmpretrain'
+ABLATIONS, RECIPES = CONFIGS / 'ablations', CONFIGS / 'recipes'
+
+
+def load(path):
+    """A config, where the libraries that its model needs are installed."""
+    if path.stem.startswith('pvt'):
+        pytest.importorskip('mmdet')
+    return Config.fromfile(path)
+
+
+def rows_of(folder):
+    metafile = yaml.safe_load((folder / 'metafile.yml').read_text())
+    return {model['Name']: model for model in metafile['Models']}
+
+
+# --- Costs ------------------------------------------------------------------
+ROWS = rows_of(ABLATIONS)
+# Studies of the training: their network is EMO-5M.
+SAME_NETWORK = [
+    name for name in ROWS if '_drop_path_' in name or '_batch_' in name
+]
+# Printed costs that ours do not round to, and why.
+OTHER_COSTS = {
+    ('emo_5m_parallel', 'Published Parameters'): 5.01,  # the reading of F
+    ('emo_5m_parallel', 'Published FLOPs'): 901.2,
+    ('emo_5m_attn_1234', 'Published FLOPs'): 988.3,  # as the published code
+    ('pvt_tiny', 'Published FLOPs'): 1938.1,  # mmdet's has no class token
+    ('pvt_tiny_irmb', 'Published FLOPs'): 1840.0,
+    ('pvt_tiny_irmb', 'Published Parameters'): 11.78,  # printed cut off
+}
+
+
+@pytest.mark.parametrize('name', [n for n in ROWS if n not in SAME_NETWORK])
+def test_costs_are_the_printed_ones(name):
+    metadata = ROWS[name]['Metadata']
+    cost, as_run = cost_of_config(load(ABLATIONS / f'{name}.py'), (224, 224))
+    assert cost.params == metadata['Parameters']
+    assert cost.flops / 1e9 == pytest.approx(metadata['GFLOPs'], abs=5e-6)
+    assert as_run.flops == cost.flops  # no window needs padding
+    for key, value in (('Published Parameters', cost.params),
+                       ('Published FLOPs', cost.flops)):
+        if (name, key) in OTHER_COSTS:
+            digits = OTHER_COSTS[name, key]
+            assert f'{value / 1e6:.{decimals(digits)}f}' == str(digits)
+        elif key in metadata:
+            digits, unit = metadata[key].split()
+            assert unit == 'M'
+            assert f'{value / 1e6:.{decimals(digits)}f}' == digits
+
+
+def decimals(digits):
+    return len(str(digits).partition('.')[2])
+
+
+def test_attention_in_all_stages_costs_what_the_published_code_does():
+    flops = ROWS['emo_5m_attn_1234']['Metadata']['GFLOPs'] * 1e3
+    assert flops == pytest.approx(988.3, rel=0.005)
+
+
+def test_orders_of_expansion_and_attention():
+    """§2: the cheaper order is EMO's own."""
+    flops = ROWS['emo_5m_attn_after_expansion']['Metadata']['GFLOPs'] * 1e3
+    cost, _ = cost_of_config(load(CONFIGS / 'emo_5m.py'), (224, 224))
+    assert (round(cost.flops / 1e6), round(flops)) == (903, 944)
+
+
+def test_pvt_misses_the_class_tokens_flops_with_and_without_irmb():
+    missing = [
+        float(ROWS[name]['Metadata']['Published FLOPs'].split()[0]) -
+        ROWS[name]['Metadata']['GFLOPs'] * 1e3
+        for name in ('pvt_tiny', 'pvt_tiny_irmb')
+    ]
+    assert missing == pytest.approx([5, 5], abs=0.2)
+
+
+# --- Settings of the ablations ----------------------------------------------
+def test_the_arch_written_out_is_emo_5m():
+    base = Config.fromfile(ABLATIONS / '_base_' / 'emo_5m_arch.py')
+    assert get_arch(dict(base.model.backbone.arch)) == get_arch('5m')
+
+
+@pytest.mark.parametrize('name', SAME_NETWORK)
+def test_studies_of_the_training_keep_the_network(name):
+    assert load(ABLATIONS / f'{name}.py').model.backbone.arch == '5m'
+
+
+@pytest.mark.parametrize('percent', [0, 10, 15, 20])
+def test_drop_path(percent):
+    cfg = load(ABLATIONS / f'emo_5m_drop_path_{percent}.py')
+    rate = MODELS.build(cfg.model.backbone).stages[4][-1].drop_path.drop_prob
+    assert rate == pytest.approx(percent / 100)
+
+
+@pytest.mark.parametrize('batch', [256, 512, 1024, 4096])
+def test_batch_size(batch):
+    cfg = load(ABLATIONS / f'emo_5m_batch_{batch}.py')
+    line, warning = effective_batch(cfg, world_size=8)
+    assert f'= {batch}.' in line and not warning
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(6e-3 * batch / 2048)
+
+
+# --- Recipes ----------------------------------------------------------------
+@pytest.mark.parametrize(
+    'name, batch, optimizer, lr, decay, warmup, drop_path, mixup, cutmix, '
+    'erasing, multi_scale',
+    [('recipes/emo_5m_mnetv3', 512, 'RMSprop', 6e-2, 1e-5, 3, 0.2, None, None,
+      0.2, False),
+     ('recipes/emo_5m_deit', 1024, 'AdamW', 1e-3, 5e-2, 5, 0.1, 0.8, 1.0, 0.25,
+      False),
+     ('recipes/emo_5m_edgenext', 4096, 'AdamW', 6e-3, 5e-2, 20, 0.1, None,
+      None, None, True),
+     ('emo_5m', 2048, 'AdamW', 6e-3, 5e-2, 20, None, None, None, None, False)])
+def test_recipe(name, batch, optimizer, lr, decay, warmup, drop_path, mixup,
+                cutmix, erasing, multi_scale):
+    """Tab. 6. (For EMO's drop path it prints 0.1; the weights have 0.05.)"""
+    cfg = load(CONFIGS / f'{name}.py')
+    assert cfg.train_cfg.max_epochs == 300
+    line, warning = effective_batch(cfg, world_size=8)
+    assert f'= {batch}.' in line and not warning
+    settings = cfg.optim_wrapper.optimizer
+    assert settings.type == optimizer
+    assert (settings.lr, settings.weight_decay) == (lr, decay)
+    assert cfg.param_scheduler.warmup_ratio * 300 == pytest.approx(warmup)
+    assert cfg.model.head.loss.label_smooth_val == 0.1
+    assert cfg.model.backbone.get('drop_path_rate') == drop_path
+    augments = cfg.data_preprocessor.get('batch_augments', {})
+    alphas = {a.type: a.alpha for a in augments.get('augments', [])}
+    assert (alphas.get('Mixup'), alphas.get('CutMix')) == (mixup, cutmix)
+    loader = cfg.train_dataloader
+    pipeline = loader.dataset.get('dataset', loader.dataset).pipeline
+    steps = {step.type: step for step in pipeline}
+    assert steps['RandAugment'].magnitude_level == 9
+    assert steps['RandAugment'].magnitude_std == 0.5
+    assert steps.get('RandomErasing', {}).get('erase_prob') == erasing
+    assert list(steps)[-1] == 'PackInputs'
+    assert (loader.dataset.type == 'MultiScaleDataset') == multi_scale
+    assert ('batch_sampler' in loader) == multi_scale
+
+
+@pytest.mark.parametrize('recipe', ['mnetv3', 'deit', 'edgenext'])
+def test_recipes_take_any_size(recipe, tmp_path):
+    config = tmp_path / 'emo_1m.py'
+    config.write_text(
+        f"_base_ = '{CONFIGS}/_base_/recipes/{recipe}.py'\n"
+        "model = dict(backbone=dict(arch='1m'), neck=dict(in_channels=168), "
+        'head=dict(in_channels=168))\n')
+    assert torch.isfinite(train_step(Config.fromfile(config)))
+
+
+# --- A step of training -----------------------------------------------------
+def train_step(cfg):
+    """Loss of a step on two random pictures; the weights have to move."""
+    from mmpretrain.structures import DataSample
+    init_default_scope('mmpretrain')
+    torch.manual_seed(0)
+    model = MODELS.build({
+        **cfg.model, 'data_preprocessor':
+        dict(type='ClsDataPreprocessor', **cfg.data_preprocessor)
+    }).train()
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    data = dict(
+        inputs=list(torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8)),
+        data_samples=[DataSample().set_gt_label(i) for i in range(2)])
+    weight = model.head.fc.weight.detach().clone()
+    losses = model.train_step(data, wrapper)
+    assert not torch.equal(model.head.fc.weight, weight)
+    return losses['loss']
+
+
+@pytest.mark.parametrize(
+    'path', [*sorted(ABLATIONS.glob('*.py')), *sorted(RECIPES.glob('*.py'))],
+    ids=lambda path: path.stem)
+def test_trains_a_step(path):
+    assert torch.isfinite(train_step(load(path)))
+
+
+@pytest.fixture(scope='module')
+def imagenet(tmp_path_factory):
+    from emo_mm.datasets.shapes import generate_imagenet
+    folder = tmp_path_factory.mktemp('imagenet')
+    generate_imagenet(folder, dict(train=1, val=1), size=32)
+    return folder
+
+
+def make_runner(imagenet, work_dir, **settings):
+    from emo_mm.engine import CheckedRunner
+    cfg = Config.fromfile(RECIPES / 'emo_5m_edgenext.py')
+    cfg.merge_from_dict({
+        'model.backbone.arch':
+        '1m',
+        'model.neck.in_channels':
+        168,
+        'model.head.in_channels':
+        168,
+        'train_dataloader.batch_size':
+        4,
+        'train_dataloader.num_workers':
+        1,
+        'train_dataloader.batch_sampler.base_size':
+        48,
+        'train_dataloader.batch_sampler.sizes': (32, 48, 64),
+        'train_dataloader.dataset.dataset.data_root':
+        str(imagenet),
+        'train_dataloader.dataset.dataset.indices':
+        32,
+        'val_dataloader.dataset.data_root':
+        str(imagenet),
+        'train_cfg.max_epochs':
+        2,
+        'train_cfg.val_interval':
+        3,
+        'randomness':
+        dict(seed=5),
+        'work_dir':
+        str(work_dir),
+        **settings
+    })
+
+    class Recorder(CheckedRunner):
+        shapes = []
+
+        def call_hook(self, name, **kwargs):
+            if name == 'before_train_iter':
+                shapes = {
+                    tuple(x.shape)
+                    for x in kwargs['data_batch']['inputs']
+                }
+                assert len(shapes) == 1
+                self.shapes.append(
+                    (len(kwargs['data_batch']['inputs']), shapes.pop()))
+            super().call_hook(name, **kwargs)
+
+    Recorder.shapes = []
+    return Recorder.from_cfg(cfg)
+
+
+def test_multi_scale_recipe_trains_and_resumes(imagenet, tmp_path):
+    runner = make_runner(imagenet, tmp_path)
+    runner.train()
+    # 9 + 4 + 2 pictures a round, two rounds, and two pictures over.
+    epochs = runner.shapes[:7], runner.shapes[7:]
+    expected = [(2, (3, 64, 64))] * 2 + [
+        (2, (3, 48, 48))
+    ] + [(4, (3, 48, 48))] * 2 + [(9, (3, 32, 32))] * 2
+    for shapes in epochs:
+        assert sorted(shapes) == sorted(expected)
+    assert epochs[0] != epochs[1]
+    assert runner.iter == 14
+    resumed = make_runner(
+        imagenet,
+        tmp_path,
+        resume=True,
+        load_from=str(tmp_path / 'epoch_1.pth'))
+    resumed.train()
+    assert resumed.shapes == epochs[1]
