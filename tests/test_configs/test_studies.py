@@ -191,79 +191,67 @@ def test_trains_a_step(path):
 
 
 @pytest.fixture(scope='module')
-def imagenet(tmp_path_factory):
+def pictures(tmp_path_factory):
+    """32 pictures, each of a class of its own."""
     from emo_mm.datasets.shapes import generate_imagenet
-    folder = tmp_path_factory.mktemp('imagenet')
-    generate_imagenet(folder, dict(train=1, val=1), size=32)
+    folder = tmp_path_factory.mktemp('pictures')
+    generate_imagenet(folder, dict(train=1), size=32, num_classes=32)
     return folder
 
 
-def make_runner(imagenet, work_dir, **settings):
+def make_runner(pictures, work_dir, **settings):
     from emo_mm.engine import CheckedRunner
     cfg = Config.fromfile(RECIPES / 'emo_5m_edgenext.py')
     cfg.merge_from_dict({
-        'model.backbone.arch':
-        '1m',
-        'model.neck.in_channels':
-        168,
-        'model.head.in_channels':
-        168,
-        'train_dataloader.batch_size':
-        4,
-        'train_dataloader.num_workers':
-        1,
-        'train_dataloader.batch_sampler.base_size':
-        48,
+        'model.backbone.arch': '1m',
+        'model.neck.in_channels': 168,
+        'model.head.in_channels': 168,
+        'train_dataloader.batch_size': 4,
+        'train_dataloader.num_workers': 1,
+        'train_dataloader.batch_sampler.base_size': 48,
         'train_dataloader.batch_sampler.sizes': (32, 48, 64),
-        'train_dataloader.dataset.dataset.data_root':
-        str(imagenet),
-        'train_dataloader.dataset.dataset.indices':
-        32,
-        'val_dataloader.dataset.data_root':
-        str(imagenet),
-        'train_cfg.max_epochs':
-        2,
-        'train_cfg.val_interval':
-        3,
-        'randomness':
-        dict(seed=5),
-        'work_dir':
-        str(work_dir),
+        'train_cfg.max_epochs': 2,
+        'val_dataloader': None,
+        'val_cfg': None,
+        'val_evaluator': None,
+        'default_hooks.checkpoint.save_best': None,
+        'default_hooks.checkpoint.max_keep_ckpts': 2,
+        'randomness': dict(seed=5),
+        'work_dir': str(work_dir),
         **settings
     })
+    cfg.train_dataloader.dataset.dataset = dict(
+        type='CustomDataset',
+        data_root=str(pictures),
+        data_prefix='train',
+        pipeline=cfg.train_dataloader.dataset.dataset.pipeline)
 
     class Recorder(CheckedRunner):
-        shapes = []
+        shapes = []  # of each batch: its size and its pictures'
 
         def call_hook(self, name, **kwargs):
             if name == 'before_train_iter':
-                shapes = {
-                    tuple(x.shape)
-                    for x in kwargs['data_batch']['inputs']
-                }
-                assert len(shapes) == 1
-                self.shapes.append(
-                    (len(kwargs['data_batch']['inputs']), shapes.pop()))
+                inputs = kwargs['data_batch']['inputs']
+                shape, = {tuple(picture.shape) for picture in inputs}
+                self.shapes.append((len(inputs), shape))
             super().call_hook(name, **kwargs)
 
-    Recorder.shapes = []
     return Recorder.from_cfg(cfg)
 
 
-def test_multi_scale_recipe_trains_and_resumes(imagenet, tmp_path):
-    runner = make_runner(imagenet, tmp_path)
+def test_multi_scale_recipe_trains_and_resumes(pictures, tmp_path):
+    runner = make_runner(pictures, tmp_path)
     runner.train()
     # 9 + 4 + 2 pictures a round, two rounds, and two pictures over.
+    small, base, large = ((n, (3, size, size))
+                          for n, size in ((9, 32), (4, 48), (2, 64)))
     epochs = runner.shapes[:7], runner.shapes[7:]
-    expected = [(2, (3, 64, 64))] * 2 + [
-        (2, (3, 48, 48))
-    ] + [(4, (3, 48, 48))] * 2 + [(9, (3, 32, 32))] * 2
     for shapes in epochs:
-        assert sorted(shapes) == sorted(expected)
+        assert sorted(shapes) == sorted([small, base, large] * 2 +
+                                        [(2, base[1])])
     assert epochs[0] != epochs[1]
-    assert runner.iter == 14
     resumed = make_runner(
-        imagenet,
+        pictures,
         tmp_path,
         resume=True,
         load_from=str(tmp_path / 'epoch_1.pth'))

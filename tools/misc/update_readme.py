@@ -1,4 +1,4 @@
-"""Write the README's tables of results from the metafiles.
+"""Write the tables of results in README.md and docs from the metafiles.
 
 A table stands between ``<!-- results: CONFIGS_FOLDER -->`` and
 ``<!-- end of results -->``.
@@ -15,32 +15,53 @@ from typing import List
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCK = re.compile(r'(<!-- results: (\w+) -->\n).*?(<!-- end of results -->)',
-                   re.DOTALL)
+BLOCK = re.compile(
+    r'(<!-- results: ([\w/]+) -->\n).*?(<!-- end of results -->)', re.DOTALL)
+
+# Costs that a metafile repeats from the paper, and their columns.
+PUBLISHED = {'Published Parameters': 'params*', 'Published FLOPs': 'FLOPs*'}
 
 
-def make_table(models: List[dict]) -> str:
-    """A Markdown table of a metafile's models, one row each."""
-    names = list(models[0]['Results'][0]['Metrics'])
-    head = ['config', 'params', 'FLOPs'] + [f'{name}*' for name in names]
+def make_table(models: List[dict], to_root: str = '') -> str:
+    """A Markdown table of a metafile's models, one row each.
+
+    Args:
+        models (list[dict]): Of the metafile.
+        to_root (str): Path to the repository's root from the page.
+    """
+    results = [metrics_of(model) for model in models]
+    names = list(next(filter(None, results), {}))
+    published = [
+        key for key in PUBLISHED
+        if any(key in model['Metadata'] for model in models)
+    ]
+    head = ['config', 'params', 'FLOPs']
+    head += [PUBLISHED[key] for key in published]
+    head += [f'{name}*' for name in names]
     rows = [head, ['---'] * len(head)]
-    for model in models:
-        costs, metrics = model['Metadata'], model['Results'][0]['Metrics']
+    for model, metrics in zip(models, results):
+        costs = model['Metadata']
         rows.append([
-            f'[{model["Name"]}]({model["Config"]})',
+            f'[{model["Name"]}]({to_root}{model["Config"]})',
             f'{costs["Parameters"] / 1e6:.2f} M', f'{costs["GFLOPs"]:.4g} G'
-        ] + [str(metrics.get(name, '')) for name in names])
+        ] + [costs.get(key, '') for key in published] +
+                    [str(metrics.get(name, '')) for name in names])
     return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
 
 
-def update(text: str) -> str:
-    """The README's text with its tables made anew."""
+def metrics_of(model: dict) -> dict:
+    """A model's results, none where the paper prints none."""
+    return model['Results'][0]['Metrics'] if 'Results' in model else {}
+
+
+def update(text: str, to_root: str = '') -> str:
+    """A page's text with its tables made anew."""
 
     def table_of(match: re.Match) -> str:
         start, folder, end = match.groups()
         metafile = ROOT / 'configs' / folder / 'metafile.yml'
         models = yaml.safe_load(metafile.read_text())['Models']
-        return start + make_table(models) + end
+        return start + make_table(models, to_root) + end
 
     return BLOCK.sub(table_of, text)
 
@@ -52,15 +73,15 @@ def main() -> None:
     parser.add_argument(
         '--check', action='store_true', help='write nothing; fail if stale')
     args = parser.parse_args()
-    readme = ROOT / 'README.md'
-    old = readme.read_text(encoding='utf-8')
-    new = update(old)
-    if new == old:
-        return
-    if args.check:
-        raise SystemExit('error: README.md and the metafiles disagree. Run '
-                         'python tools/misc/update_readme.py')
-    readme.write_text(new, encoding='utf-8')
+    for page in (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))):
+        old = page.read_text(encoding='utf-8')
+        new = update(old, '' if page.parent == ROOT else '../')
+        if new == old:
+            continue
+        if args.check:
+            raise SystemExit(f'error: {page.name} and the metafiles disagree. '
+                             'Run python tools/misc/update_readme.py')
+        page.write_text(new, encoding='utf-8')
 
 
 if __name__ == '__main__':
