@@ -21,7 +21,7 @@ def find_config(name: str) -> Path:
         raise FileNotFoundError(f'config={name!r}: there is no such file.')
     # ``.mim`` in an installation, the folder's parent in a checkout.
     for root in (PACKAGE / '.mim', PACKAGE.parent):
-        for path in sorted((root / 'configs').glob(f'*/{file_name}')):
+        for path in sorted((root / 'configs').rglob(file_name)):
             return path
     raise FileNotFoundError(f'config={name!r} is neither a file nor the name '
                             'of a config of emo_mm.')

@@ -39,6 +39,12 @@ def test_default_shape_of_a_classifier(tmp_path):
     assert cost['flops'] / 1e6 == pytest.approx(902.58, abs=0.3)
 
 
+def test_a_config_in_a_subfolder_is_found_by_name(tmp_path):
+    pytest.importorskip('mmpretrain')
+    cost = json.loads(run(tmp_path, 'emo_5m_depths_4_4_8_3', '--json').stdout)
+    assert cost['params'] == 4878592
+
+
 def test_unknown_config(tmp_path):
     result = run(tmp_path, 'emo_7m')
     assert result.returncode != 0
