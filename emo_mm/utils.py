@@ -22,6 +22,7 @@ def find_config(name: str) -> Path:
     # ``.mim`` in an installation, the folder's parent in a checkout.
     for root in (PACKAGE / '.mim', PACKAGE.parent):
         for path in sorted((root / 'configs').rglob(file_name)):
-            return path
+            if '_base_' not in path.parts:
+                return path
     raise FileNotFoundError(f'config={name!r} is neither a file nor the name '
                             'of a config of emo_mm.')

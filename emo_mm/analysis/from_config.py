@@ -5,6 +5,7 @@ from typing import Tuple
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from torch import nn
 
 from emo_mm.models.literal import make_literal
 
@@ -23,12 +24,18 @@ def cost_of_config(cfg: Config, shape: Tuple[int, int]) -> Tuple[Cost, Cost]:
         operations (:mod:`emo_mm.models.literal`), and as the model runs here,
         which is less where windows need padding.
     """
-    init_default_scope(cfg.default_scope)
-    model = MODELS.build(cfg.model)
-    model.forward = partial(model.forward, mode='tensor')
+    model = build_model(cfg)
     inputs = (torch.rand(1, _in_channels(cfg), *shape), )
     as_run = count_cost(model, inputs)
     return count_cost(make_literal(model), inputs), as_run
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """The config's model, whose forward pass takes images alone."""
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    model.forward = partial(model.forward, mode='tensor')
+    return model
 
 
 def default_shape(cfg: Config) -> Tuple[int, int]:
