@@ -109,24 +109,28 @@ def _of_peer(peer: Peer) -> Candidate:
 
 def _of_config(path: Path) -> Candidate:
     cfg = Config.fromfile(path)
-    return Candidate(path.stem, default_shape(cfg), _of_metafile(path),
-                     'config', partial(build_model, cfg))
+    published, note = _of_metafile(path)
+    return Candidate(path.stem, default_shape(cfg), published, 'config',
+                     partial(build_model, cfg), note)
 
 
-def _of_metafile(config: Path) -> Published:
+def _of_metafile(config: Path) -> Tuple[Published, str]:
     """What the metafile beside a config says of it."""
     metafile = config.with_name('metafile.yml')
-    if not metafile.is_file():
-        return Published()
-    for model in yaml.safe_load(metafile.read_text())['Models']:
+    models = []
+    if metafile.is_file():
+        models = yaml.safe_load(metafile.read_text())['Models']
+    for model in models:
         if model['Name'] == config.stem:
             costs = model['Metadata']
+            # What is printed of a peer need not be what its config costs.
+            printed = costs.get('Printed', costs)
+            gflops = printed.get('GFLOPs')
             metric, result = next(iter(model['Results'][0]['Metrics'].items()))
-            printed = costs.get('Printed', {})
-            return Published(
-                printed.get('Parameters', costs['Parameters']),
-                printed.get('GFLOPs', costs['GFLOPs']) * 1e9, result, metric)
-    return Published()
+            published = Published(printed['Parameters'], gflops
+                                  and gflops * 1e9, result, metric)
+            return published, costs.get('Note', '')
+    return Published(), ''
 
 
 def _of_library(library: str, name: str, label: str) -> Candidate:

@@ -3,7 +3,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
-from emo_mm.models import EMO
+from emo_mm.models import EMO, TimmFeatures
 
 from .checks import check_data, check_same_schedule, effective_batch
 from .fit import (check_annotations, check_fills, check_num_classes,
@@ -83,7 +83,7 @@ class CheckedRunner(Runner):
         if self._load_from or (self._resume
                                and find_latest_checkpoint(self.work_dir)):
             for module in self.model.modules():
-                if isinstance(module, EMO):
+                if isinstance(module, (EMO, TimmFeatures)):
                     module.init_weights = lambda: None
         super()._init_model_weights()
 

@@ -4,8 +4,9 @@ from .emo import EMO
 from .instances import FFN, IRB, MHSA
 from .meta_mobile_block import MetaMobileBlock, iRMB
 from .necks import NormGlobalAveragePooling
+from .timm_features import TimmFeatures
 
 __all__ = [
     'EMO', 'FFN', 'IRB', 'MHSA', 'MetaMobileBlock', 'NormGlobalAveragePooling',
-    'ablations', 'iRMB'
+    'TimmFeatures', 'ablations', 'iRMB'
 ]
