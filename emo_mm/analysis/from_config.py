@@ -51,7 +51,7 @@ def default_shape(cfg: Config) -> Tuple[int, int]:
         return tuple(cfg.crop_size)
     pipeline = cfg.test_dataloader.dataset.get('pipeline', [])
     for step in reversed(pipeline):
-        if step['type'] == 'CenterCrop':
+        if step['type'].endswith('CenterCrop'):
             return _pair(step['crop_size'])
         if step['type'] == 'Resize' and 'scale' in step:
             width, height = _pair(step['scale'])

@@ -62,7 +62,10 @@ def test_every_config_is_in_the_model_index():
         for model in yaml.safe_load((ROOT / metafile).read_text())['Models']:
             listed[model['Config']] = model
     demo = 'configs/mmdet/ssdlite_emo_1m_shapes.py'
-    paths = {str(path.relative_to(ROOT)) for path in CONFIGS} - {demo}
+    paths = {
+        str(path.relative_to(ROOT))
+        for path in CONFIGS if 'head_to_head' not in path.parts
+    } - {demo}
     assert set(listed) == paths
     for path, model in listed.items():
         assert model['Name'] == Path(path).stem

@@ -115,7 +115,8 @@ def test_why_rows_of_cvnets_differ(name):
             if name.startswith('deeplabv3') else cvnets_pspnet)
         params += head(cfg.model.decode_head.in_channels)
     printed = ROWS[name]['Metadata']['Printed']['Parameters']
-    assert params == pytest.approx(printed, rel=0.03)
+    # In millions, with one digit, which may be cut off.
+    assert 0.97 * printed < params < max(1.03 * printed, printed + 1e5)
 
 
 # --- Recipe ------------------------------------------------------------------

@@ -1,0 +1,6 @@
+# Of MobileNetV2's widths, 0.75 has the number of params nearest to EMO-1M's.
+_base_ = '../_base_/signdigits_64.py'
+
+model = dict(
+    backbone=dict(type='MobileNetV2', widen_factor=0.75),
+    head=dict(in_channels=1280))
