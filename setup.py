@@ -108,6 +108,8 @@ OPENMMLAB = [
     'regex',
 ]
 FVCORE = ['fvcore']
+# Peers that only timm has, and Grad-CAM pictures.
+STUDIES = ['timm', 'grad-cam']
 
 version = re.search(r"__version__ = '(.+)'",
                     (ROOT / 'emo_mm' / '__init__.py').read_text())[1]
@@ -126,7 +128,8 @@ setup(
     ],
     extras_require={
         'openmmlab': OPENMMLAB + FVCORE,
-        'test': FVCORE + ['pytest', 'build'],
+        'studies': FVCORE + STUDIES,
+        'test': FVCORE + STUDIES + ['pytest', 'build'],
     },
     cmdclass={'build_py': build_py},
     zip_safe=False,
