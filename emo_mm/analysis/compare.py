@@ -123,14 +123,23 @@ def _of_metafile(config: Path) -> Tuple[Published, str]:
     for model in models:
         if model['Name'] == config.stem:
             costs = model['Metadata']
-            # What is printed of a peer need not be what its config costs.
-            printed = costs.get('Printed', costs)
-            gflops = printed.get('GFLOPs')
-            metric, result = next(iter(model['Results'][0]['Metrics'].items()))
-            published = Published(printed['Parameters'], gflops
-                                  and gflops * 1e9, result, metric)
-            return published, costs.get('Note', '')
+            results = model.get('Results', [{}])[0].get('Metrics', {'': None})
+            metric, result = next(iter(results.items()))
+            params, flops = costs['Parameters'], costs['GFLOPs'] * 1e9
+            if 'Published Parameters' in costs:
+                params = _number(costs['Published Parameters'])
+                flops = _number(costs.get('Published FLOPs'))
+            return Published(params, flops, result,
+                             metric), costs.get('Note', '')
     return Published(), ''
+
+
+def _number(text: Optional[str]) -> Optional[float]:
+    """'5.1 M' as a number."""
+    if text is None:
+        return None
+    value, unit = text.split()
+    return float(value) * dict(M=1e6, G=1e9)[unit]
 
 
 def _of_library(library: str, name: str, label: str) -> Candidate:

@@ -7,11 +7,13 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.runner.checkpoint import load_checkpoint
+from mmengine.runner.checkpoint import load_state_dict
 from torch import Tensor, nn
 
 from emo_mm.analysis.from_config import build_model
+from emo_mm.engine.fit import check_fills
 from emo_mm.models import EMO
+from emo_mm.models.pretrained import extract_state_dict, load_checkpoint
 from emo_mm.utils import find_config
 
 
@@ -25,7 +27,7 @@ def load_classifier(config: str, checkpoint: str) -> Tuple[nn.Module, Config]:
     Raises:
         FileNotFoundError: If there is no such config or checkpoint.
         ValueError: If the config is no classifier's, or the weights do not
-            fit.
+            fill the model.
     """
     cfg = Config.fromfile(find_config(config))
     if cfg.get('default_scope') != 'mmpretrain':
@@ -35,11 +37,9 @@ def load_classifier(config: str, checkpoint: str) -> Tuple[nn.Module, Config]:
     # As mmengine's Runner does.
     cfg.model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
     model = build_model(cfg).eval()
-    try:
-        load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
-    except RuntimeError as error:
-        raise ValueError(f'checkpoint={checkpoint!r} does not fit '
-                         f'config={config!r}. {error}') from error
+    weights = load_checkpoint(checkpoint)
+    check_fills(model, weights, checkpoint)
+    load_state_dict(model, extract_state_dict(weights, prefix=''))
     return model, cfg
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from emo_mm.analysis import compare as module
-from emo_mm.analysis.compare import accuracies, compare, find_candidate
+from emo_mm.analysis.compare import (Published, accuracies, compare,
+                                     find_candidate)
 from emo_mm.analysis.flops import count_cost
 from emo_mm.analysis.peers import PEERS
 
@@ -128,6 +129,17 @@ def test_measured_beside_published():
         assert row['images_per_second'] <= row['quartiles'][1]
         if row['peak_memory'] is not None:  # a map of 112 x 112 x 16 at least
             assert row['peak_memory'] > 2 * 112 * 112 * 16 * 4
+
+
+def test_published_numbers_of_configs():
+    pytest.importorskip('mmdet')
+    candidate = find_candidate('ssdlite_mobilevit_xxs')
+    assert candidate.published == Published(1.7e6, 0.9e9, 19.9, 'box AP')
+    assert 'cvnets' in candidate.note
+    pytest.importorskip('mmpretrain')
+    candidate = find_candidate('emo_5m_parallel')
+    assert candidate.published == Published(5.1e6, 964e6, 78.1,
+                                            'Top 1 Accuracy')
 
 
 def test_families_of_the_plot():

@@ -37,8 +37,10 @@ def test_map_of_a_stage(loaded, folder):
 
 
 def test_bad_arguments(loaded, folder):
-    with pytest.raises(ValueError, match="checkpoint='.*' does not fit"):
+    with pytest.raises(ValueError, match="checkpoint='.*' does not fill"):
         load_classifier('emo_1m', str(folder / 'tiny.pth'))
+    with pytest.raises(FileNotFoundError, match="checkpoint='none.pth'"):
+        load_classifier('emo_1m', 'none.pth')
     with pytest.raises(FileNotFoundError, match="picture='none.jpg'"):
         load_picture(*loaded, 'none.jpg')
     pytest.importorskip('mmdet')
