@@ -108,8 +108,8 @@ OPENMMLAB = [
     'regex',
 ]
 FVCORE = ['fvcore']
-# Peers that only timm has, and Grad-CAM pictures.
-STUDIES = ['timm', 'grad-cam']
+PEERS = ['timm']
+VISUALIZATION = ['grad-cam']
 
 version = re.search(r"__version__ = '(.+)'",
                     (ROOT / 'emo_mm' / '__init__.py').read_text())[1]
@@ -128,8 +128,9 @@ setup(
     ],
     extras_require={
         'openmmlab': OPENMMLAB + FVCORE,
-        'studies': FVCORE + STUDIES,
-        'test': FVCORE + STUDIES + ['pytest', 'build'],
+        'peers': FVCORE + PEERS,
+        'visualization': VISUALIZATION,
+        'test': FVCORE + PEERS + VISUALIZATION + ['pytest', 'build'],
     },
     cmdclass={'build_py': build_py},
     zip_safe=False,
