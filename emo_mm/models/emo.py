@@ -12,7 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from .arch import NUM_STAGES, get_arch
-from .layers import LayerNorm2d
+from .deploy import fold_blocks, fold_into_previous, in_groups
+from .layers import LayerNorm2d, is_recorded
 from .meta_mobile_block import EWMHSA, LocalConv, MetaMobileBlock, iRMB
 from .pretrained import load_pretrained, rename_published
 
@@ -76,6 +77,8 @@ class EMO(nn.Module):
     """
 
     block_type = iRMB  # emo_mm.models.ablations puts others here
+    channels_last = True
+    deployed = False  # see switch_to_deploy
 
     def __init__(self,
                  arch: Union[str, dict] = '5m',
@@ -188,13 +191,21 @@ class EMO(nn.Module):
         ``out_indices``, without a final norm."""
         # Channels last suits the 1x1 convolutions and LayerNorms: on a CPU a
         # training step takes three quarters of the time.
-        x = x.contiguous(memory_format=torch.channels_last)
+        if self.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
         outs = []
         for i, stage in enumerate(self.stages):
-            x = self._checkpointed(stage, x) if self.with_cp else stage(x)
+            x = self._run(stage, x)
             if i in self.out_indices:
                 outs.append(x)
         return tuple(outs)
+
+    def _run(self, stage: nn.Sequential, x: Tensor) -> Tensor:
+        if self.with_cp and not self.deployed:
+            return self._checkpointed(stage, x)
+        if self.deployed and x.device.type == 'cpu' and not is_recorded():
+            return in_groups(stage, x)
+        return stage(x)
 
     def _checkpointed(self, stage: nn.Sequential, x: Tensor) -> Tensor:
         for block in stage:
@@ -208,6 +219,21 @@ class EMO(nn.Module):
                 x = block(x)
         return x
 
+    def switch_to_deploy(self) -> None:
+        """Fold the norms that can be, in place, for inference alone.
+
+        Outputs stay the same up to rounding. For a whole classifier, detector
+        or segmenter: :func:`emo_mm.models.deploy.switch_to_deploy`.
+        """
+        if self.deployed:
+            return
+        self.eval().requires_grad_(False)
+        stem = self.stages[0]
+        stem.conv = fold_into_previous(stem.conv, stem.bn)
+        stem.bn = nn.Identity()
+        fold_blocks(self)
+        self.deployed = True
+
     def _freeze_stages(self) -> None:
         for stage in self.stages[:self.frozen_stages + 1]:
             stage.eval()
@@ -216,10 +242,21 @@ class EMO(nn.Module):
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         rename_published(state_dict, prefix)
+        if self.deployed and f'{prefix}stages.0.bn.weight' in state_dict:
+            raise ValueError('EMO has been switched to deploy: its norms are '
+                             'folded into other layers. Load weights first, '
+                             'then call switch_to_deploy().')
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def train(self, mode: bool = True) -> 'EMO':
-        """Set the mode, keeping frozen stages and ``norm_eval`` norms."""
+        """Set the mode, keeping frozen stages and ``norm_eval`` norms.
+
+        Raises:
+            RuntimeError: On training after :meth:`switch_to_deploy`.
+        """
+        if mode and self.deployed:
+            raise RuntimeError('EMO has been switched to deploy, which cannot '
+                               'be trained. Build it anew to train it.')
         super().train(mode)
         if mode:
             self._freeze_stages()

@@ -15,6 +15,34 @@ class LayerNorm2d(nn.LayerNorm):
         return x.permute(0, 3, 1, 2)
 
 
+class PointwiseConv(nn.Conv2d):
+    """1x1 convolution, computed as the linear layer of each position.
+
+    On a channels-last map that moves no data. A recorded graph holds a
+    convolution: compilers and runtimes fuse it with what lies around it.
+
+    Args:
+        in_channels (int): Channels of the input.
+        out_channels (int): Channels of the output.
+        bias (bool): Defaults to True.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True):
+        super().__init__(in_channels, out_channels, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if is_recorded():
+            return super().forward(x)
+        x = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
+        return x.permute(0, 3, 1, 2)
+
+
+def is_recorded() -> bool:
+    """Whether a compiler or an exporter records the forward pass, for inputs
+    of other sizes perhaps."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
 class DropPath(nn.Module):
     """Stochastic depth per sample (https://arxiv.org/abs/1603.09382).
 
@@ -43,8 +71,8 @@ class SqueezeExcite(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.conv_reduce = nn.Conv2d(channels, channels, 1)
-        self.conv_expand = nn.Conv2d(channels, channels, 1)
+        self.conv_reduce = PointwiseConv(channels, channels)
+        self.conv_expand = PointwiseConv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         gate = x.mean((2, 3), keepdim=True)

@@ -10,7 +10,7 @@ from typing import Callable, Optional
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import DropPath, SqueezeExcite
+from .layers import DropPath, PointwiseConv, SqueezeExcite, is_recorded
 
 NormLayer = Callable[[int], nn.Module]
 
@@ -45,6 +45,8 @@ class MetaMobileBlock(nn.Module):
             means "where C stays".
     """
 
+    deployed = False  # see emo_mm.models.deploy
+
     def __init__(self,
                  in_channels: int,
                  out_channels: int,
@@ -61,7 +63,7 @@ class MetaMobileBlock(nn.Module):
         if mlp_e is None:
             mlp_e = expansion(in_channels, mid_channels, act_layer)
         if mlp_s is None:
-            mlp_s = nn.Conv2d(mid_channels, out_channels, 1, bias=False)
+            mlp_s = PointwiseConv(mid_channels, out_channels, bias=False)
         self.skip = in_channels == out_channels if skip is None else skip
         self.norm = nn.Identity() if norm is None else norm
         self.mlp_e = mlp_e
@@ -72,7 +74,9 @@ class MetaMobileBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) to (B, C_out, H', W')."""
         y = self.mlp_s(self.operator(self.mlp_e(self.norm(x))))
-        return x + self.drop_path(y) if self.skip else y
+        if not self.skip:
+            return y
+        return y.add_(x) if self.deployed else x + self.drop_path(y)
 
 
 def expansion(in_channels: int,
@@ -89,7 +93,7 @@ def expansion(in_channels: int,
             tokens first, see :class:`EWMHSA`. Defaults to None.
     """
     layers = OrderedDict() if attn is None else OrderedDict(attn=attn)
-    layers['conv'] = nn.Conv2d(in_channels, mid_channels, 1)
+    layers['conv'] = PointwiseConv(in_channels, mid_channels)
     layers['act'] = act_layer()
     return nn.Sequential(layers)
 
@@ -165,7 +169,8 @@ class EWMHSA(nn.Module):
         H, W = x.shape[2:]
         bottom, right = -H % self.window_size, -W % self.window_size
         x = x.permute(0, 2, 3, 1)
-        if bottom or right:
+        # A recorded graph has to hold for other sizes.
+        if is_recorded() or bottom or right:
             x = F.pad(x, (0, 0, 0, right, 0, bottom))
         tokens = self._attend(window_partition(x, self.window_size))
         x = window_reverse(tokens, self.window_size, H + bottom, W + right)
@@ -201,6 +206,8 @@ class LocalConv(nn.Module):
             False.
     """
 
+    deployed = False  # see emo_mm.models.deploy
+
     def __init__(self,
                  channels: int,
                  kernel_size: int,
@@ -224,7 +231,9 @@ class LocalConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.act(self.norm(self.conv(x)))
-        return self.se(x + y if self.skip else y)
+        if self.skip:
+            y = y.add_(x) if self.deployed else x + y
+        return self.se(y)
 
 
 class iRMB(MetaMobileBlock):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from emo_mm.models import EMO, NormGlobalAveragePooling
+from emo_mm.models.deploy import switch_to_deploy
 from emo_mm.models.literal import make_literal
 from emo_mm.models.pretrained import rename_published, to_classifier
 from tests.golden import recipe
@@ -94,6 +95,15 @@ def test_stage_outputs_and_logits(case):
 def test_literal_rendering_matches_too(case):
     arch, window = parse(case)
     model = make_literal(build(arch, window_size=window))
+    with torch.no_grad():
+        outputs = model(make_input(case))
+    assert_matches(case, *outputs)
+
+
+@pytest.mark.parametrize('case', ['emo_1m_win16_1x333x500'])
+def test_deployed_matches_too(case):
+    arch, window = parse(case)
+    model = switch_to_deploy(build(arch, window_size=window))
     with torch.no_grad():
         outputs = model(make_input(case))
     assert_matches(case, *outputs)
