@@ -209,14 +209,17 @@ class EMO(nn.Module):
 
     def _checkpointed(self, stage: nn.Sequential, x: Tensor) -> Tensor:
         for block in stage:
-            if torch.is_grad_enabled():
+            if not torch.is_grad_enabled():
+                x = block(x)
+            elif torch.compiler.is_compiling():
+                # A compiled second pass does not touch the statistics.
+                x = checkpoint(block, x, use_reentrant=False)
+            else:
                 x = checkpoint(
                     block,
                     x,
                     use_reentrant=False,
                     context_fn=partial(_checkpoint_contexts, block))
-            else:
-                x = block(x)
         return x
 
     def switch_to_deploy(self) -> None:

@@ -167,13 +167,16 @@ class EWMHSA(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
         H, W = x.shape[2:]
-        bottom, right = -H % self.window_size, -W % self.window_size
+        w = self.window_size
+        # Rounded up by a division: with a modulo, torch.compile spends
+        # minutes on the arithmetic of symbolic sizes.
+        padded_H, padded_W = -(-H // w) * w, -(-W // w) * w
         x = x.permute(0, 2, 3, 1)
         # A recorded graph has to hold for other sizes.
-        if is_recorded() or bottom or right:
-            x = F.pad(x, (0, 0, 0, right, 0, bottom))
-        tokens = self._attend(window_partition(x, self.window_size))
-        x = window_reverse(tokens, self.window_size, H + bottom, W + right)
+        if is_recorded() or padded_H != H or padded_W != W:
+            x = F.pad(x, (0, 0, 0, padded_W - W, 0, padded_H - H))
+        tokens = self._attend(window_partition(x, w))
+        x = window_reverse(tokens, w, padded_H, padded_W)
         return x[:, :H, :W].permute(0, 3, 1, 2)
 
     def _attend(self, tokens: Tensor) -> Tensor:
