@@ -170,7 +170,7 @@ class EWMHSA(nn.Module):
         w = self.window_size
         # Rounded up by a division: with a modulo, torch.compile spends
         # minutes on the arithmetic of symbolic sizes.
-        padded_H, padded_W = -(-H // w) * w, -(-W // w) * w
+        padded_H, padded_W = (H + w - 1) // w * w, (W + w - 1) // w * w
         x = x.permute(0, 2, 3, 1)
         # A recorded graph has to hold for other sizes.
         if is_recorded() or padded_H != H or padded_W != W:
