@@ -195,12 +195,13 @@ class EMO(nn.Module):
             x = x.contiguous(memory_format=torch.channels_last)
         outs = []
         for i, stage in enumerate(self.stages):
-            x = self._run(stage, x)
+            x = self.run_stage(stage, x)
             if i in self.out_indices:
                 outs.append(x)
         return tuple(outs)
 
-    def _run(self, stage: nn.Sequential, x: Tensor) -> Tensor:
+    def run_stage(self, stage: nn.Sequential, x: Tensor) -> Tensor:
+        """One of ``stages``, as the forward pass runs it."""
         if self.with_cp and not self.deployed:
             return self._checkpointed(stage, x)
         if self.deployed and x.device.type == 'cpu' and not is_recorded():
@@ -225,8 +226,9 @@ class EMO(nn.Module):
     def switch_to_deploy(self) -> None:
         """Fold the norms that can be, in place, for inference alone.
 
-        Outputs stay the same up to rounding. For a whole classifier, detector
-        or segmenter: :func:`emo_mm.models.deploy.switch_to_deploy`.
+        The weights are frozen and the mode stays eval from then on. Outputs
+        stay the same up to rounding. For a whole classifier, detector or
+        segmenter: :func:`emo_mm.models.deploy.switch_to_deploy`.
         """
         if self.deployed:
             return
@@ -254,12 +256,9 @@ class EMO(nn.Module):
     def train(self, mode: bool = True) -> 'EMO':
         """Set the mode, keeping frozen stages and ``norm_eval`` norms.
 
-        Raises:
-            RuntimeError: On training after :meth:`switch_to_deploy`.
+        After :meth:`switch_to_deploy` the mode stays eval.
         """
-        if mode and self.deployed:
-            raise RuntimeError('EMO has been switched to deploy, which cannot '
-                               'be trained. Build it anew to train it.')
+        mode = mode and not self.deployed
         super().train(mode)
         if mode:
             self._freeze_stages()
