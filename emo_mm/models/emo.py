@@ -209,7 +209,9 @@ class EMO(nn.Module):
         return stage(x)
 
     def _checkpointed(self, stage: nn.Sequential, x: Tensor) -> Tensor:
-        for block in stage:
+        # Of the stem's layers, none saves anything by itself.
+        blocks = [stage] if stage is self.stages[0] else stage
+        for block in blocks:
             if not torch.is_grad_enabled():
                 x = block(x)
             elif torch.compiler.is_compiling():

@@ -1,0 +1,75 @@
+"""A training step is faster and smaller than the literal one, and the same."""
+import copy
+import os
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from emo_mm.analysis.timing import peak_memory
+from emo_mm.models import EMO
+from emo_mm.models.literal import make_literal
+
+SMALL = dict(
+    depths=(1, 2, 3, 2),
+    widths=(16, 16, 32, 32),
+    exp_ratios=(2, 2, 2, 2),
+    head_dims=(8, 8, 8, 8))
+
+
+class Classifier(nn.Module):
+
+    def __init__(self, arch=SMALL, **kwargs):
+        super().__init__()
+        self.backbone = EMO(arch, window_size=3, drop_path_rate=0., **kwargs)
+        self.fc = nn.Linear(32, 10)
+
+    def forward(self, x):
+        return self.fc(self.backbone(x)[0].mean((2, 3)))
+
+
+def train(model, steps, size=64, batch_size=4, **autocast):
+    """Losses of the steps, on the same pictures each time."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(batch_size, 3, size, size, generator=generator)
+    labels = torch.arange(batch_size) % 10
+    optimizer = torch.optim.AdamW(model.train().parameters(), lr=1e-3)
+    losses = []
+    for _ in range(steps):
+        with torch.autocast('cpu', enabled=bool(autocast), **autocast):
+            loss = F.cross_entropy(model(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def test_losses_are_those_of_the_literal_rendering():
+    torch.manual_seed(0)
+    model = Classifier()
+    literal = make_literal(copy.deepcopy(model))
+    losses = train(model, 20)
+    assert losses == pytest.approx(train(literal, 20), rel=1e-4)
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_bfloat16_autocast_trains():
+    torch.manual_seed(0)
+    model = Classifier()
+    losses = train(model, 20, dtype=torch.bfloat16)
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.skipif(
+    not os.path.exists('/proc/self/clear_refs'), reason='Linux alone')
+def test_with_cp_saves_memory():
+    memory = []
+    for with_cp in (False, True):
+        model = Classifier(dict(SMALL, depths=(6, 4, 3, 2)), with_cp=with_cp)
+        call = lambda: train(model, 1, size=224, batch_size=8)  # noqa: E731
+        call()
+        memory.append(peak_memory(call))
+    assert memory[1] < 0.85 * memory[0]
