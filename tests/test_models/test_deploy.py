@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from emo_mm.models import EMO, deploy
+from emo_mm.models.ablations import EMOWithBlock
 from emo_mm.models.literal import make_literal
 from emo_mm.utils import find_config
 from tests.test_models.test_emo import TINY
@@ -58,6 +59,19 @@ def test_backbone_computes_the_same(arch, norms_left, size):
     assert_same_outputs(model, deployed, torch.randn(2, 3, *size))
     norms = [m for m in deployed.modules() if isinstance(m, _BatchNorm)]
     assert len(norms) == norms_left
+
+
+@pytest.mark.parametrize('block', [
+    'RMBWithoutConv', 'MetaFormerBlock', 'RMBAttentionAfterExpansion',
+    'RMBConvFirst', 'RMBParallel'
+])
+@pytest.mark.parametrize('norm', ['LN', 'BN'])
+def test_other_blocks_compute_the_same(block, norm):
+    arch = dict(TINY, norms=(norm, ) * 4)
+    model = randomise_norms(EMOWithBlock(arch, block=block, window_size=3))
+    deployed = copy.deepcopy(model)
+    deployed.switch_to_deploy()
+    assert_same_outputs(model, deployed, torch.randn(2, 3, 97, 150))
 
 
 def test_groups_of_samples_compute_the_same(monkeypatch):
