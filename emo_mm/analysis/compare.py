@@ -256,16 +256,16 @@ def compare(candidates: List[Candidate],
             cost = count_cost(model, (torch.rand(1, 3, *candidate.shape), ))
             rows[-1].update(params=cost.params, flops=cost.flops)
             images = torch.rand(batch_size, 3, *candidate.shape, device=device)
-            calls[candidate.name] = partial(_infer, model.to(device), images)
+            # By place, as a name may be given twice.
+            calls[len(rows) - 1] = partial(_infer, model.to(device), images)
     timings = time_interleaved(calls, repeats, min_time, device)
-    for row in rows:
-        if row['model'] in timings:
-            timing = timings[row['model']]
-            row['images_per_second'] = batch_size / timing.seconds
-            row['quartiles'] = [
+    for place, timing in timings.items():
+        rows[place].update(
+            images_per_second=batch_size / timing.seconds,
+            quartiles=[
                 batch_size / seconds for seconds in reversed(timing.quartiles)
-            ]
-            row['peak_memory'] = timing.peak_memory
+            ],
+            peak_memory=timing.peak_memory)
     return rows
 
 

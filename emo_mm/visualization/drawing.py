@@ -5,7 +5,7 @@ from typing import Dict, List, Tuple
 import numpy as np
 from torch import Tensor
 
-from emo_mm.analysis.plots import new_figure
+from .plots import new_figure
 
 
 def draw_heat_maps(picture: np.ndarray, heats: Dict[str, np.ndarray],

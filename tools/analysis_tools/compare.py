@@ -114,7 +114,7 @@ def main() -> None:
             ]
         rows = compare(candidates, args.device, args.batch_size, args.repeats)
     if args.plot:
-        from emo_mm.analysis.plots import plot_accuracies
+        from emo_mm.visualization.plots import plot_accuracies
         plot_accuracies(accuracies(), args.plot)
     if args.json:
         print(json.dumps(rows))
