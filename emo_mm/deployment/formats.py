@@ -1,0 +1,276 @@
+"""One writer for each format, and what each can hold.
+
+A writer takes a whole model and writes a file; the runner,
+``tools/deployment/infer.py``, has an opener for each.
+"""
+import importlib.util
+import json
+import warnings
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Optional, Tuple
+
+import torch
+
+from .whole_model import WholeDetector, WholeModel
+
+METADATA_FILE = 'metadata.json'
+# The first opset with LayerNormalization is 17; 18 has the Resize that OpenCV
+# and torch compute.
+OPSET = 18
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format.
+
+    Attributes:
+        suffix (str): Of its files.
+        packages (tuple[str]): Modules that writing and running need.
+        extra (str): Of our package, that installs them.
+        precisions (tuple[str]): That it is worth writing in.
+        write (Callable): ``write(whole, image, path, metadata)``.
+        dynamic (bool): Whether it can hold any input size.
+        nms (bool): Whether it can hold non-maximum suppression.
+        input_type (str): The input's default type.
+        runs (bool): Whether it runs on this machine.
+    """
+    suffix: str
+    packages: Tuple[str, ...]
+    extra: Optional[str]
+    precisions: Tuple[str, ...]
+    write: Callable
+    dynamic: bool = False
+    nms: bool = False
+    input_type: str = 'uint8'
+    runs: bool = True
+
+
+def pack(metadata: dict) -> dict:
+    """Values as JSON, for formats that hold strings only."""
+    return {key: json.dumps(value) for key, value in metadata.items()}
+
+
+def write_onnx(whole: WholeModel, image: torch.Tensor, path: Path,
+               metadata: dict) -> None:
+    """ONNX, by the exporter that traces.
+
+    The one that goes through ``torch.export`` takes minutes where sizes are
+    symbols, and holds maps of one cell at the export size to one cell ever
+    after (torch 2.11).
+    """
+    import onnx
+    axes = None
+    if metadata['input']['dynamic']:
+        axes = dict(image={0: 'height', 1: 'width'})
+        if whole.task == 'segmentation':
+            axes['mask'] = {0: 'height', 1: 'width'}
+    if whole.task == 'detection':
+        axes = axes or {}
+        for name in whole.output_names:
+            axes[name] = {0: 'detections'}
+    names = list(metadata['outputs'])
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter('ignore')
+        torch.onnx.export(
+            whole, (image, ),
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=['image'],
+            output_names=names,
+            dynamic_axes=axes)
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, pack(metadata))
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))
+
+
+def write_openvino(whole: WholeModel, image: torch.Tensor, path: Path,
+                   metadata: dict) -> None:
+    """OpenVINO's IR, an .xml with a .bin beside it, by way of ONNX."""
+    import openvino
+    onnx_file = path.with_suffix('.onnx')
+    # Weights are halved by OpenVINO, which keeps what needs float32.
+    write_onnx(whole, image, onnx_file, metadata)
+    model = openvino.convert_model(str(onnx_file))
+    onnx_file.unlink()
+    for key, value in pack(metadata).items():
+        model.set_rt_info(value, ['emo_mm', key])
+    openvino.save_model(
+        model, str(path), compress_to_fp16=metadata['precision'] == 'float16')
+
+
+def export_program(whole: WholeModel,
+                   image: torch.Tensor,
+                   dynamic: bool = False):
+    """``torch.export`` of a whole model."""
+    shapes = None
+    if dynamic:
+        free = torch.export.Dim.DYNAMIC
+        shapes = ({i: free for i, n in enumerate(image.shape) if n > 3}, )
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter('ignore')
+        return torch.export.export(
+            whole, (image, ), dynamic_shapes=shapes, strict=False)
+
+
+def write_exported_program(whole: WholeModel, image: torch.Tensor, path: Path,
+                           metadata: dict) -> None:
+    """PyTorch's own archive; it loads without this package."""
+    program = export_program(whole, image, metadata['input']['dynamic'])
+    text = json.dumps(metadata)
+    torch.export.save(program, str(path), extra_files={METADATA_FILE: text})
+
+
+def write_tflite(whole: WholeModel, image: torch.Tensor, path: Path,
+                 metadata: dict) -> None:
+    """LiteRT, formerly TensorFlow Lite."""
+    import litert_torch
+    litert_torch.convert(whole, (image, )).export(str(path))
+    append_metadata(path, metadata)
+
+
+def write_executorch(whole: WholeModel, image: torch.Tensor, path: Path,
+                     metadata: dict) -> None:
+    """ExecuTorch, for its XNNPACK backend."""
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import \
+        XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+    program = to_edge_transform_and_lower(
+        export_program(whole, image), partitioner=[XnnpackPartitioner()])
+    path.write_bytes(program.to_executorch().buffer)
+    append_metadata(path, metadata)
+
+
+def write_coreml(whole: WholeModel, image: torch.Tensor, path: Path,
+                 metadata: dict) -> None:
+    """Core ML's ML Program, for iOS 18, with a picture as input."""
+    import coremltools as ct
+    program = export_program(whole, image).run_decompositions({})
+    kinds = dict(float32=ct.precision.FLOAT32, float16=ct.precision.FLOAT16)
+    model = ct.convert(
+        program,
+        inputs=[ct.ImageType('image', image.shape)],
+        outputs=[ct.TensorType(name) for name in metadata['outputs']],
+        minimum_deployment_target=ct.target.iOS18,
+        compute_precision=kinds[metadata['precision']])
+    model.short_description = f'{metadata["config"]}, {metadata["task"]}'
+    model.version = metadata['emo_mm']
+    model.user_defined_metadata.update(pack(metadata))
+    model.save(str(path))
+
+
+def append_metadata(path: Path, metadata: dict) -> None:
+    """Append a zip with the metadata, as LiteRT's own metadata lie there.
+
+    The runtimes read from the start of the file, zip readers from its end.
+    """
+    with zipfile.ZipFile(path, 'a') as archive:
+        archive.writestr(METADATA_FILE, json.dumps(metadata))
+
+
+FORMATS = {
+    'onnx':
+    Format(
+        '.onnx', ('onnx', 'onnxruntime'),
+        'onnx', ('float32', 'float16'),
+        write_onnx,
+        dynamic=True,
+        nms=True),
+    'openvino':
+    Format(
+        '.xml', ('onnx', 'openvino'),
+        'openvino', ('float32', 'float16', 'bfloat16'),
+        write_openvino,
+        dynamic=True,
+        nms=True),
+    'exported-program':
+    Format(
+        '.pt2', ('torchvision', ),
+        None, ('float32', 'float16', 'bfloat16'),
+        write_exported_program,
+        dynamic=True,
+        nms=True),
+    'tflite':
+    Format(
+        '.tflite', ('litert_torch', 'ai_edge_litert'),
+        'tflite', ('float32', ),
+        write_tflite,
+        input_type='float32'),
+    'executorch':
+    Format(
+        '.pte', ('executorch', ),
+        'executorch', ('float32', ),
+        write_executorch,
+        input_type='float32'),
+    'coreml':
+    Format(
+        '.mlpackage', ('coremltools', ),
+        'coreml', ('float32', 'float16'),
+        write_coreml,
+        input_type='float32',
+        runs=False),
+}
+INT8 = ('int8 is not offered: quantised convolutions ran at 0.7 to 0.97 of '
+        "float32's speed, as the depth-wise ones and attention stay in "
+        'float32 between conversions. ')
+
+
+def check_format(name: str, precision: str, dynamic: bool, out: Path) -> None:
+    """Check what can be checked before the model is built.
+
+    Raises:
+        ImportError: If a package that writes or runs it is missing.
+        ValueError: If the format cannot hold what is asked for, or ``out``
+            has another suffix.
+        OSError: If ``out`` cannot be written.
+    """
+    kind = FORMATS[name]
+    missing = [
+        package for package in kind.packages
+        if importlib.util.find_spec(package) is None
+    ]
+    if missing:
+        remedy = (f"pip install -c constraints.txt '.[{kind.extra}]'"
+                  if kind.extra else f'pip install {" ".join(missing)}')
+        raise ImportError(f'--format {name} needs {", ".join(missing)}, which '
+                          f'is not installed: {remedy}')
+    if precision not in kind.precisions:
+        reason = INT8 if precision == 'int8' else ''
+        raise ValueError(
+            f'--precision {precision} with --format {name}: {reason}Choose '
+            f'from {", ".join(kind.precisions)}.')
+    if dynamic and not kind.dynamic:
+        able = [key for key, value in FORMATS.items() if value.dynamic]
+        raise ValueError(
+            f'--dynamic with --format {name}: this format takes one size. '
+            f'Export once for each size, or to {", ".join(able)}.')
+    if out.suffix != kind.suffix:
+        raise ValueError(f'--out {out}: files of --format {name} end in '
+                         f'{kind.suffix}.')
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f'--out {out}: there is no folder '
+                                f'{out.parent.absolute()}. Make it first.')
+
+
+def set_up(whole: WholeModel, name: str, precision: str,
+           size: Tuple[int, int]) -> None:
+    """Let a whole model compute what a format holds.
+
+    Args:
+        whole (WholeModel): It is changed.
+        name (str): A key of ``FORMATS``.
+        precision (str): One of the format's.
+        size (tuple[int, int]): Height and width of the input.
+    """
+    kind = FORMATS[name]
+    whole.channels_first = name == 'coreml'
+    if name != 'openvino' and name != 'coreml':
+        # These two convert a float32 model themselves.
+        whole.to_precision(getattr(torch, precision))
+    if isinstance(whole, WholeDetector):
+        whole.with_nms = kind.nms
+        if not kind.nms:
+            whole.fix_size(size)

@@ -1,0 +1,87 @@
+"""Export a config's whole model, and verify it.
+
+CONFIG is a path, or the name of a config of this package. The exported model
+takes an RGB picture, 0 to 255, and returns boxes, scores and labels, a mask,
+or probabilities. docs/deployment.md describes the formats.
+
+Example:
+    python tools/deployment/export.py configs/mmdet/ssdlite_emo_5m.py \
+        epoch_120.pth --format onnx --out ssdlite.onnx --dynamic
+"""
+import argparse
+import os
+import sys
+from pathlib import Path
+
+# Converters print banners and look for newer versions.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+os.environ.setdefault('OPENVINO_TELEMETRY', '0')
+
+from mmengine.config import Config, DictAction  # noqa: E402
+
+from emo_mm.analysis.from_config import default_shape  # noqa: E402
+from emo_mm.deployment.export import export  # noqa: E402
+from emo_mm.deployment.formats import FORMATS  # noqa: E402
+from emo_mm.deployment.verify import VerificationError  # noqa: E402
+from emo_mm.utils import find_config  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='path or name')
+    parser.add_argument('checkpoint', help='path or URL')
+    parser.add_argument('--format', choices=FORMATS, required=True)
+    parser.add_argument(
+        '--out', type=Path, required=True, help='the file to write')
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help='of the input; defaults to the size that the config tests on')
+    parser.add_argument(
+        '--dynamic', action='store_true', help='take pictures of any size')
+    parser.add_argument(
+        '--precision',
+        default='float32',
+        choices=('float32', 'float16', 'bfloat16', 'int8'))
+    parser.add_argument(
+        '--input',
+        choices=('uint8', 'float32'),
+        help="type of the input; defaults to the format's usual one")
+    parser.add_argument(
+        '--images',
+        nargs='+',
+        default=(),
+        help="to verify with; defaults to pictures of the config's test data")
+    parser.add_argument(
+        '--no-verify', action='store_true', help='write without comparing')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = Config.fromfile(find_config(args.config))
+    cfg.merge_from_dict(args.cfg_options or {})
+    out = export(
+        cfg,
+        args.checkpoint,
+        args.format,
+        args.out,
+        tuple(args.shape or default_shape(cfg)),
+        dynamic=args.dynamic,
+        precision=args.precision,
+        input_type=args.input,
+        pictures=args.images,
+        verified=not args.no_verify)
+    print(f'wrote {out}')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (ImportError, OSError, ValueError, VerificationError) as error:
+        sys.exit(f'error: {error}')
