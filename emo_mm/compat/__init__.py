@@ -9,10 +9,11 @@ already, so that importing this package imports none of them.
 from . import (mmcv_adjust_hue, mmdet_recall_ragged, mmdet_ssd_loss_cls,
                mmengine_amp_cpu, mmengine_checkpoint, mmengine_ddp_cpu,
                mmengine_dist_cpu, mmpretrain_retrieval_in1d,
-               mmseg_test_runner_type)
+               mmpretrain_transformers, mmseg_test_runner_type)
 
 __all__ = [
     'mmcv_adjust_hue', 'mmdet_recall_ragged', 'mmdet_ssd_loss_cls',
     'mmengine_amp_cpu', 'mmengine_checkpoint', 'mmengine_ddp_cpu',
-    'mmengine_dist_cpu', 'mmpretrain_retrieval_in1d', 'mmseg_test_runner_type'
+    'mmengine_dist_cpu', 'mmpretrain_retrieval_in1d',
+    'mmpretrain_transformers', 'mmseg_test_runner_type'
 ]

@@ -1,4 +1,5 @@
 """From a config and a checkpoint to a whole model and what describes it."""
+import copy
 from pathlib import Path
 from typing import List, Optional, Tuple
 
@@ -38,7 +39,11 @@ def load_model(cfg: Config, checkpoint: str) -> Tuple[nn.Module, List[str]]:
     """
     check_supported(cfg)
     init_default_scope(cfg.default_scope)
-    model = MODELS.build(cfg.model)
+    # mmpretrain's configs have the preprocessor beside the model.
+    settings = copy.deepcopy(cfg.model)
+    if cfg.get('data_preprocessor'):
+        settings.setdefault('data_preprocessor', cfg.data_preprocessor)
+    model = MODELS.build(settings)
     loaded = load_checkpoint(checkpoint)
     state_dict = loaded.get('state_dict', loaded)
     shapes = {key: value.shape for key, value in model.state_dict().items()}

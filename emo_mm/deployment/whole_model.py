@@ -4,7 +4,7 @@ They compute what ``predict`` of mmpretrain, mmdet and mmseg computes for one
 picture, written so that ``torch.export`` can follow height and width as
 symbols and no tensor of the network has more than 4 dimensions.
 """
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 import numpy as np
 import torch

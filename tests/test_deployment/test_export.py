@@ -1,0 +1,340 @@
+"""Exports verify themselves, and refuse what they cannot do."""
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip('onnxruntime')
+pytest.importorskip('onnx')
+from emo_mm.deployment import build, export, formats, verify  # noqa: E402
+from emo_mm.deployment.runner import ExportedModel  # noqa: E402
+from tests.test_deployment.conftest import ROOT  # noqa: E402
+from tests.test_deployment.conftest import (CLASSES, SIZES, make_picture,
+                                            read_config)
+
+KINDS = tuple(SIZES)
+
+
+def run_export(kind, checkpoint, out, pictures, format='onnx', **options):
+    lines = []
+    export.export(
+        read_config(kind),
+        checkpoint,
+        format,
+        out,
+        options.pop('size', SIZES[kind]),
+        pictures=pictures,
+        log=lines.append,
+        **options)
+    return '\n'.join(lines)
+
+
+@pytest.fixture(scope='module')
+def exported(checkpoints, pictures, tmp_path_factory):
+    """Dynamic ONNX models and what their verification said, by kind."""
+    folder = tmp_path_factory.mktemp('exported')
+    done = {}
+
+    def get(kind):
+        if kind not in done:
+            path = folder / f'{kind}.onnx'
+            log = run_export(
+                kind, checkpoints(kind), path, pictures[:1], dynamic=True)
+            done[kind] = path, log
+        return done[kind]
+
+    return get
+
+
+# --- Results ----------------------------------------------------------------
+@pytest.mark.parametrize('kind', KINDS)
+def test_dynamic_models_verify_at_five_sizes(exported, kind):
+    _, log = exported(kind)
+    assert log.count('at ') == 5 and 'FAIL' not in log
+    assert 'logits: largest difference' in log
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('size', [(97, 143), (201, 66)])
+def test_results_are_the_librarys_at_odd_sizes(exported, checkpoints, kind,
+                                               size):
+    model = ExportedModel(exported(kind)[0])
+    library, _ = build.load_model(read_config(kind), checkpoints(kind))
+    image = make_picture(7, *size)
+    results = model.results(image)
+    expected = verify.predict(library, image)
+    assert verify.compare_results(expected, results,
+                                  verify.TOLERANCES['float32']).passed
+    if 'boxes' in results:
+        assert len(results['boxes']) > 20
+        assert len(set(results['labels'].tolist())) > 2
+    elif 'mask' in results:
+        assert results['mask'].shape == size
+        assert len(np.unique(results['mask'])) > 1
+    else:
+        assert results['probabilities'].sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_metadata_travels(exported):
+    path, _ = exported('detector')
+    metadata = ExportedModel(path).metadata
+    for kind in KINDS:
+        other = ExportedModel(exported(kind)[0]).metadata
+        assert other['normalisation']['mean'] == [123.675, 116.28, 103.53]
+        assert other['normalisation']['std'] == [58.395, 57.12, 57.375]
+    assert metadata['classes'] == list(CLASSES)
+    assert metadata['task'] == 'detection'
+    assert metadata['input'] == dict(
+        name='image',
+        dtype='uint8',
+        layout='HWC',
+        channels='RGB',
+        range=[0, 255],
+        height=160,
+        width=160,
+        dynamic=True)
+    assert metadata['emo_mm'] and metadata['nms']['iou_threshold'] == 0.45
+
+
+@pytest.mark.parametrize('input_type', ['uint8', 'float32'])
+def test_input_types(checkpoints, pictures, tmp_path, input_type):
+    path = tmp_path / 'x.onnx'
+    run_export(
+        'classifier',
+        checkpoints('classifier'),
+        path,
+        pictures[:1],
+        input_type=input_type)
+    model = ExportedModel(path)
+    assert model.metadata['input']['dtype'] == input_type
+    assert model.results(make_picture(0, 96,
+                                      96))['probabilities'].shape == (7, )
+
+
+def test_float16(checkpoints, pictures, tmp_path):
+    path = tmp_path / 'half.onnx'
+    run_export(
+        'classifier',
+        checkpoints('classifier'),
+        path,
+        pictures[:1],
+        precision='float16')
+    full = Path(checkpoints('classifier')).stat().st_size
+    assert path.stat().st_size < 0.6 * full
+
+
+def test_openvino(checkpoints, pictures, tmp_path):
+    pytest.importorskip('openvino')
+    path = tmp_path / 'detector.xml'
+    log = run_export(
+        'detector',
+        checkpoints('detector'),
+        path,
+        pictures[:1],
+        format='openvino',
+        dynamic=True)
+    assert log.count('at ') == 5 and 'FAIL' not in log
+    assert ExportedModel(path).metadata['classes'] == list(CLASSES)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        'detector.bin', 'detector.xml'
+    ]
+
+
+def test_exported_program_loads_without_this_package(checkpoints, pictures,
+                                                     tmp_path):
+    path = tmp_path / 'classifier.pt2'
+    run_export(
+        'classifier',
+        checkpoints('classifier'),
+        path,
+        pictures[:1],
+        format='exported-program')
+    code = ('import sys, torch; '
+            f'program = torch.export.load({str(path)!r}).module(); '
+            'image = torch.zeros(96, 96, 3, dtype=torch.uint8); '
+            'print(float(program(image)[0].sum()), "emo_mm" in sys.modules)')
+    done = subprocess.run([sys.executable, '-c', code],
+                          cwd=tmp_path,
+                          capture_output=True,
+                          text=True,
+                          env={})
+    total, imported = done.stdout.split()
+    assert float(total) == pytest.approx(1, abs=1e-5)
+    assert imported == 'False'
+
+
+# --- Verification -----------------------------------------------------------
+def test_what_computes_something_else_leaves_no_file(checkpoints, pictures,
+                                                     tmp_path, monkeypatch):
+    """The written network has one weight changed."""
+    right = formats.FORMATS['onnx']
+
+    def write(whole, *args):
+        with torch.no_grad():
+            whole.model.head.fc.weight[0, 0] += 0.5
+        right.write(whole, *args)
+
+    wrong = formats.Format(**{**vars(right), 'write': write})
+    monkeypatch.setitem(formats.FORMATS, 'onnx', wrong)
+    out = tmp_path / 'wrong.onnx'
+    with pytest.raises(verify.VerificationError, match='No file was written'):
+        run_export('classifier', checkpoints('classifier'), out, pictures[:1])
+    assert not list(tmp_path.iterdir())
+
+
+def test_boxes_that_differ_fail():
+    boxes = np.float32([[0, 0, 10, 10], [20, 20, 40, 40]])
+    expected = dict(
+        boxes=boxes, scores=np.float32([.9, .8]), labels=np.int64([0, 1]))
+    tolerance = verify.TOLERANCES['float32']
+    moved = dict(expected, boxes=boxes + np.float32(0.4))
+    assert verify.compare_results(expected, moved, tolerance).passed
+    for change in (dict(boxes=boxes + np.float32(0.6)),
+                   dict(labels=np.int64([1, 0])),
+                   dict(boxes=boxes[:1], labels=np.int64([0]))):
+        finding = verify.compare_results(expected, dict(expected, **change),
+                                         tolerance)
+        assert not finding.passed
+
+
+def test_masks_and_classes_that_differ_fail():
+    tolerance = verify.TOLERANCES['float32']
+    mask = np.zeros((100, 100), int)
+    other = mask.copy()
+    other[:10] = 1
+    assert not verify.compare_results(
+        dict(mask=mask), dict(mask=other), tolerance).passed
+    first = np.float32([.4, .3, .1, .1, .06, .04])
+    finding = verify.compare_results(
+        dict(probabilities=first), dict(probabilities=first[::-1]), tolerance)
+    assert not finding.passed
+
+
+# --- Bad input --------------------------------------------------------------
+def refuse(match,
+           checkpoint='none.pth',
+           kind='detector',
+           error=ValueError,
+           out='x.onnx',
+           **options):
+    with pytest.raises(error, match=match):
+        run_export(kind, checkpoint, Path(out), (), **options)
+
+
+@pytest.fixture
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_arguments(empty_folder):
+    refuse('end in .xml', format='openvino')
+    refuse('--precision bfloat16', precision='bfloat16')
+    refuse('int8 is not offered', precision='int8')
+    refuse('at least 32', size=(16, 320))
+    refuse("checkpoint='none.pth' is not a file", error=FileNotFoundError)
+    refuse('there is no folder', out='a/x.onnx', error=FileNotFoundError)
+
+
+def test_formats_of_one_size(empty_folder, monkeypatch):
+    monkeypatch.setattr(formats.importlib.util, 'find_spec', lambda name: True)
+    refuse('takes one size', format='tflite', out='x.tflite', dynamic=True)
+
+
+def test_a_missing_runtime_is_named(empty_folder, monkeypatch):
+    monkeypatch.setattr(formats.importlib.util, 'find_spec', lambda name: None)
+    refuse(r'pip install .*\[onnx\]', error=ImportError)
+
+
+def test_a_checkpoint_of_another_model(checkpoints, empty_folder):
+    refuse('does not fit the config', checkpoint=checkpoints('retinanet'))
+
+
+def test_unsupported_heads(empty_folder):
+    cfg = read_config('detector')
+    cfg.model.bbox_head.type = 'FCOSHead'
+    with pytest.raises(ValueError, match='bbox_head.type=.FCOSHead'):
+        build.check_supported(cfg)
+    cfg = read_config('deeplab')
+    cfg.model.test_cfg = dict(mode='slide')
+    with pytest.raises(ValueError, match='test_cfg.mode=whole'):
+        build.check_supported(cfg)
+    cfg = read_config('detector')
+    cfg.model.test_cfg.nms.type = 'soft_nms'
+    with pytest.raises(ValueError, match="nms.type='soft_nms'"):
+        build.check_supported(cfg)
+
+
+def test_the_command_names_what_is_wrong(tmp_path):
+    done = subprocess.run([
+        sys.executable,
+        str(ROOT / 'tools/deployment/export.py'), 'ssdlite_emo_1m_shapes',
+        'none.pth', '--format', 'onnx', '--out', '/proc/x.onnx'
+    ],
+                          cwd=tmp_path,
+                          capture_output=True,
+                          text=True)
+    assert done.returncode != 0
+    assert done.stderr.strip().splitlines()[-1].startswith('error: ')
+    assert 'Traceback' not in done.stderr
+
+
+# --- The runner and the metrics ----------------------------------------------
+def test_the_runner_needs_no_torch(exported, pictures, tmp_path):
+    """numpy, Pillow and onnxruntime, in an environment of their own."""
+    environment = tmp_path / 'environment'
+    subprocess.run(
+        [sys.executable, '-m', 'venv', '--without-pip', environment],
+        check=True)
+    site = next(environment.glob('lib/python*/site-packages'))
+    import onnxruntime
+    import PIL
+    for module in (np, PIL, onnxruntime):
+        package = Path(module.__file__).parent
+        for path in package.parent.glob(f'{package.name}*'):
+            (site / path.name).symlink_to(path)
+    (site / 'google').mkdir()
+    for kind in ('detector', 'deeplab', 'classifier'):
+        done = subprocess.run([
+            environment / 'bin' / 'python', ROOT / 'tools/deployment/infer.py',
+            exported(kind)[0], pictures[0], '--out-dir', kind
+        ],
+                              cwd=tmp_path,
+                              capture_output=True,
+                              text=True,
+                              env={})
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / kind / f'{Path(pictures[0]).stem}.png').is_file()
+    code = 'import importlib.util as u; print(u.find_spec("torch"))'
+    done = subprocess.run([environment / 'bin' / 'python', '-c', code],
+                          capture_output=True,
+                          text=True,
+                          env={})
+    assert done.stdout.strip() == 'None'
+
+
+def test_metrics_are_pytorchs(exported, checkpoints, tmp_path):
+    from emo_mm.datasets.shapes import generate_coco
+    root = tmp_path / 'shapes'
+    generate_coco(root, dict(val2017=6), size=160)
+    annotations = root / 'annotations/instances_val2017.json'
+    content = json.loads(annotations.read_text())
+    content['categories'] = [
+        dict(id=i, name=name) for i, name in enumerate(CLASSES, 1)
+    ]
+    annotations.write_text(json.dumps(content))
+    cfg = read_config('detector')
+    cfg.test_dataloader.dataset.update(
+        data_root=f'{root}/', metainfo=dict(classes=CLASSES))
+    cfg.test_evaluator.ann_file = str(annotations)
+    from emo_mm.deployment.evaluate import evaluate
+    ours, theirs = evaluate(cfg, ExportedModel(exported('detector')[0]),
+                            checkpoints('detector'))
+    assert set(ours) == set(theirs) and 'coco/bbox_mAP' in ours
+    for name in ours:
+        assert ours[name] == pytest.approx(theirs[name], abs=1e-3)

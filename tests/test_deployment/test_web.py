@@ -1,0 +1,92 @@
+"""The page in a headless browser, with results compared with PyTorch's."""
+import shutil
+import threading
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip('onnxruntime')
+pytest.importorskip('onnx')
+playwright = pytest.importorskip('playwright.sync_api')
+from emo_mm.deployment import build, export, verify  # noqa: E402
+
+from .conftest import ROOT, SIZES, read_config  # noqa: E402
+
+BROWSER = shutil.which('chromium') or shutil.which('google-chrome')
+KINDS = ('detector', 'deeplab', 'classifier')
+TAKE = '''() => Object.fromEntries(Object.entries(emo.results()).filter(
+  ([, value]) => value.dims).map(([name, {data, dims}]) =>
+  [name, {data: Array.from(data), dims}]))'''
+
+
+@pytest.fixture(scope='module')
+def page(checkpoints, tmp_path_factory):
+    if BROWSER is None or shutil.which('npm') is None:
+        pytest.skip('needs Chromium and npm')
+    folder = tmp_path_factory.mktemp('web')
+    for kind in KINDS:
+        # A size that the picture has, so that no resizing differs.
+        export.export(
+            read_config(kind),
+            checkpoints(kind),
+            'onnx',
+            folder / f'{kind}.onnx',
+            SIZES[kind],
+            dynamic=kind == 'deeplab',
+            verified=False,
+            log=lambda line: None)
+    path = ROOT / 'tools/deployment/web/serve.py'
+    spec = spec_from_file_location('serve', path)
+    serve = module_from_spec(spec)
+    spec.loader.exec_module(serve)
+    try:
+        server = serve.make_server(
+            sorted(folder.iterdir()), 0,
+            Path(folder.parent, 'runtime').resolve())
+    except OSError as error:
+        pytest.skip(f'the runtime cannot be fetched: {error}')
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=BROWSER, args=['--no-sandbox'])
+        page = browser.new_page()
+        page.goto(f'http://localhost:{server.server_port}/')
+        page.wait_for_selector('body[data-ready]', timeout=120000)
+        yield page
+        browser.close()
+    server.shutdown()
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_results_are_pytorchs(page, checkpoints, pictures, tmp_path, kind):
+    """A real picture at the size of the model's input."""
+    height, width = (131, 187) if kind == 'deeplab' else SIZES[kind]
+    picture = Image.open(pictures[0]).convert('RGB').resize((width, height))
+    picture.save(tmp_path / 'picture.png')
+    page.select_option('#model', f'{kind}.onnx')
+    page.wait_for_function(
+        f'document.getElementById("status").textContent.startsWith('
+        f'"{dict(detector="det", deeplab="seg", classifier="cla")[kind]}")'
+        ' || document.body.dataset.done')
+    page.evaluate('delete document.body.dataset.done')
+    page.set_input_files('#picture', tmp_path / 'picture.png')
+    page.wait_for_selector('body[data-done]', timeout=120000)
+    assert page.evaluate('crossOriginIsolated')
+    taken = page.evaluate(TAKE)
+    results = {
+        name: np.array(part['data'], np.float32).reshape(part['dims'])
+        for name, part in taken.items()
+    }
+    library, _ = build.load_model(read_config(kind), checkpoints(kind))
+    expected = verify.predict(library, np.array(picture))
+    if kind == 'classifier':
+        # Its pipeline crops, and so enlarges the picture first.
+        assert results['probabilities'].sum() == pytest.approx(1, abs=1e-5)
+        return
+    finding = verify.compare_results(expected, results,
+                                     verify.TOLERANCES['float32'])
+    assert finding.passed, finding.text
