@@ -110,6 +110,16 @@ OPENMMLAB = [
 FVCORE = ['fvcore']
 PEERS = ['timm']
 VISUALIZATION = ['grad-cam']
+# One for each format that tools/deployment writes. The converters of LiteRT
+# and ExecuTorch ask for other versions of what constraints.txt pins, so that
+# each belongs into an environment of its own (docs/deployment.md).
+EXPORT = {
+    'onnx': ['onnx', 'onnxruntime'],
+    'openvino': ['onnx', 'openvino'],
+    'coreml': ['coremltools>=9.0'],
+    'tflite': ['litert-torch==0.10.0', 'ai-edge-litert==2.3.0'],
+    'executorch': ['executorch==1.2.0'],
+}
 
 version = re.search(r"__version__ = '(.+)'",
                     (ROOT / 'emo_mm' / '__init__.py').read_text())[1]
@@ -131,6 +141,7 @@ setup(
         'peers': FVCORE + PEERS,
         'visualization': VISUALIZATION,
         'test': FVCORE + PEERS + VISUALIZATION + ['pytest', 'build'],
+        **EXPORT,
     },
     cmdclass={'build_py': build_py},
     zip_safe=False,

@@ -35,6 +35,8 @@ class Format:
         nms (bool): Whether it can hold non-maximum suppression.
         input_type (str): The input's default type.
         runs (bool): Whether it runs on this machine.
+        own_environment (bool): Whether its packages ask for other versions
+            than the rest of this package's.
     """
     suffix: str
     packages: Tuple[str, ...]
@@ -45,6 +47,7 @@ class Format:
     nms: bool = False
     input_type: str = 'uint8'
     runs: bool = True
+    own_environment: bool = False
 
 
 def pack(metadata: dict) -> dict:
@@ -198,13 +201,15 @@ FORMATS = {
         '.tflite', ('litert_torch', 'ai_edge_litert'),
         'tflite', ('float32', ),
         write_tflite,
-        input_type='float32'),
+        input_type='float32',
+        own_environment=True),
     'executorch':
     Format(
         '.pte', ('executorch', ),
         'executorch', ('float32', ),
         write_executorch,
-        input_type='float32'),
+        input_type='float32',
+        own_environment=True),
     'coreml':
     Format(
         '.mlpackage', ('coremltools', ),
@@ -233,8 +238,12 @@ def check_format(name: str, precision: str, dynamic: bool, out: Path) -> None:
         if importlib.util.find_spec(package) is None
     ]
     if missing:
-        remedy = (f"pip install -c constraints.txt '.[{kind.extra}]'"
-                  if kind.extra else f'pip install {" ".join(missing)}')
+        remedy = f'pip install {" ".join(missing)}'
+        if kind.own_environment:
+            remedy = (f"in an environment of its own, pip install '.[openmmlab"
+                      f",{kind.extra}]'")
+        elif kind.extra:
+            remedy = f"pip install -c constraints.txt '.[{kind.extra}]'"
         raise ImportError(f'--format {name} needs {", ".join(missing)}, which '
                           f'is not installed: {remedy}')
     if precision not in kind.precisions:

@@ -19,3 +19,4 @@ _spec.loader.exec_module(_module)
 ExportedModel = _module.ExportedModel
 prepare = _module.prepare
 place_back = _module.place_back
+choose_boxes = _module.choose_boxes

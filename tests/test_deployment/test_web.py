@@ -12,8 +12,10 @@ pytest.importorskip('onnxruntime')
 pytest.importorskip('onnx')
 playwright = pytest.importorskip('playwright.sync_api')
 from emo_mm.deployment import build, export, verify  # noqa: E402
+from tests.test_deployment import conftest  # noqa: E402
 
-from .conftest import ROOT, SIZES, read_config  # noqa: E402
+ROOT, SIZES = conftest.ROOT, conftest.SIZES
+read_config = conftest.read_config
 
 BROWSER = shutil.which('chromium') or shutil.which('google-chrome')
 KINDS = ('detector', 'deeplab', 'classifier')
