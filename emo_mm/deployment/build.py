@@ -9,7 +9,8 @@ from torch import nn
 
 import emo_mm
 
-from ..models.pretrained import load_checkpoint, misfits
+from ..engine.fit import check_fills
+from ..models.pretrained import extract_state_dict, load_checkpoint
 from .whole_model import (WholeClassifier, WholeDetector, WholeModel,
                           WholeSegmenter)
 
@@ -45,17 +46,8 @@ def load_model(cfg: Config, checkpoint: str) -> Tuple[nn.Module, List[str]]:
         settings.setdefault('data_preprocessor', cfg.data_preprocessor)
     model = MODELS.build(settings)
     loaded = load_checkpoint(checkpoint)
-    state_dict = loaded.get('state_dict', loaded)
-    shapes = {key: value.shape for key, value in model.state_dict().items()}
-    problems = misfits(shapes, state_dict)
-    problems += [f'unknown {key}' for key in state_dict if key not in shapes]
-    if problems:
-        more = len(problems) - 8
-        lines = problems[:8] + ([f'and {more} more'] if more > 0 else [])
-        raise ValueError(
-            f'checkpoint={checkpoint!r} does not fit the config. Is it of '
-            'another arch, head or num_classes?\n  ' + '\n  '.join(lines))
-    model.load_state_dict(state_dict)
+    check_fills(model, loaded, checkpoint)
+    model.load_state_dict(extract_state_dict(loaded, prefix=''), strict=False)
     count = num_classes(model)
     classes = class_names(cfg, loaded.get('meta') or {}, count)
     return model.eval(), classes

@@ -90,9 +90,16 @@ class WholeModel(nn.Module):
         image = (image - self.mean) / self.std
         if self.pad_divisor > 1:
             H, W = image.shape[2:]
-            right, bottom = -W % self.pad_divisor, -H % self.pad_divisor
-            image = F.pad(image, (0, right, 0, bottom), value=self.pad_value)
+            padded_H, padded_W = self.padded(image.shape[2:])
+            image = F.pad(
+                image, (0, padded_W - W, 0, padded_H - H),
+                value=self.pad_value)
         return image
+
+    def padded(self, size: Size) -> Size:
+        """Height and width that the network sees."""
+        d = self.pad_divisor
+        return tuple((side + d - 1) // d * d for side in size)
 
     def network(self, x: Tensor) -> List[Tensor]:
         """The network's outputs, before any decoding."""
@@ -148,10 +155,9 @@ class WholeSegmenter(WholeModel):
 
     def results(self, raw: List[Tensor], size: Size) -> Tuple[Tensor, ...]:
         H, W = size
-        padded = (H + -H % self.pad_divisor, W + -W % self.pad_divisor)
         logits = F.interpolate(
             raw[0],
-            size=padded,
+            size=self.padded(size),
             mode='bilinear',
             align_corners=self.model.align_corners)
         return (logits[0, :, :H, :W].argmax(0).int(), )

@@ -121,7 +121,7 @@ def fitting_arch(classifier: Dict[str, Tensor]) -> str:
         }
         width = get_arch(arch)['widths'][-1]
         shapes['neck.norm.weight'] = shapes['neck.norm.bias'] = (width, )
-        problems[arch] = misfits(shapes, classifier)
+        problems[arch] = _misfits(shapes, classifier)
     closest = min(problems, key=lambda arch: len(problems[arch]))
     if problems[closest]:
         lines = '\n  '.join(problems[closest])
@@ -224,7 +224,7 @@ def load_checkpoint(checkpoint: str) -> dict:
 
 def _check_fills(backbone: nn.Module, state_dict: Dict[str, Tensor],
                  checkpoint: str) -> None:
-    problems = misfits(_shapes(backbone), state_dict)
+    problems = _misfits(_shapes(backbone), state_dict)
     if problems:
         lines = '\n  '.join(problems)
         raise ValueError(
@@ -241,8 +241,8 @@ def _shapes(backbone: nn.Module) -> Dict[str, Sequence[int]]:
     }
 
 
-def misfits(shapes: Dict[str, Sequence[int]],
-            state_dict: Dict[str, Tensor]) -> List[str]:
+def _misfits(shapes: Dict[str, Sequence[int]],
+             state_dict: Dict[str, Tensor]) -> List[str]:
     """What a state dict lacks, or has in another shape, one line each."""
     problems = [f'missing {key}' for key in shapes if key not in state_dict]
     for key, shape in shapes.items():

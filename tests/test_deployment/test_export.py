@@ -253,7 +253,7 @@ def test_a_missing_runtime_is_named(empty_folder, monkeypatch):
 
 
 def test_a_checkpoint_of_another_model(checkpoints, empty_folder):
-    refuse('does not fit the config', checkpoint=checkpoints('retinanet'))
+    refuse('does not fill the model', checkpoint=checkpoints('retinanet'))
 
 
 def test_unsupported_heads(empty_folder):
