@@ -5,6 +5,8 @@ A writer takes a whole model and writes a file; the runner,
 """
 import importlib.util
 import json
+import os
+import sys
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -138,6 +140,11 @@ def write_tflite(whole: WholeModel, image: torch.Tensor, path: Path,
 def write_executorch(whole: WholeModel, image: torch.Tensor, path: Path,
                      metadata: dict) -> None:
     """ExecuTorch, for its XNNPACK backend."""
+    # It runs this program of its own, which an environment that is not
+    # activated has not on PATH.
+    flatc = Path(sys.executable).with_name('flatc')
+    if flatc.is_file():
+        os.environ.setdefault('FLATC_EXECUTABLE', str(flatc))
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import \
         XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
