@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import List, Optional, Tuple
 
 from mmengine.config import Config
-from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 import emo_mm
 
+from ..engine.checks import leaf_datasets, type_of
 from ..engine.fit import check_fills
 from ..models.pretrained import extract_state_dict, load_checkpoint
 from .whole_model import (WholeClassifier, WholeDetector, WholeModel,
@@ -152,16 +153,17 @@ def class_names(cfg: Config, meta: dict, count: int) -> List[str]:
 
 
 def _names_of_data(cfg: Config) -> Optional[List[str]]:
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
-    while isinstance(dataset.get('dataset'), dict):
-        dataset = dataset['dataset']
-    names = (dataset.get('metainfo') or {}).get('classes')
-    if names is None and dataset.get('type'):
-        data_type = dataset['type']
-        if isinstance(data_type, str):
-            data_type = DATASETS.get(data_type)
-        names = (getattr(data_type, 'METAINFO', None) or {}).get('classes')
-    return names
+    dataset = _test_dataset(cfg)
+    if not dataset.get('type'):
+        return None
+    metainfo = dict(dataset.get('metainfo') or {})
+    return type_of(dataset)._load_metainfo(metainfo).get('classes')
+
+
+def _test_dataset(cfg: Config) -> dict:
+    """Settings of the test data, below any wrapper."""
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset')
+    return next(leaf_datasets(dataset, 'test_dataloader.dataset'), ('', {}))[1]
 
 
 def describe(cfg: Config, whole: WholeModel, classes: List[str],
@@ -229,9 +231,7 @@ def test_resize(cfg: Config, size: Tuple[int, int]) -> dict:
         dict: ``mode`` is 'crop' (short edge, then a centre crop), 'stretch',
         'fit' (keeping the aspect) or 'none'.
     """
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
-    while isinstance(dataset.get('dataset'), dict):
-        dataset = dataset['dataset']
+    dataset = _test_dataset(cfg)
     height, width = size
     how = dict(mode='none', filter='bilinear', antialias=False)
     for step in dataset.get('pipeline') or ():

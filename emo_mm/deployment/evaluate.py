@@ -57,7 +57,10 @@ def evaluate(cfg: Config,
         for predictor, evaluator in zip(predictors, evaluators):
             results = place_back(predictor(image), area, picture.size)
             evaluator.process([_with_results(sample.clone(), results)])
-    return [evaluator.evaluate(count) for evaluator in evaluators]
+    return [{
+        name: float(value)
+        for name, value in evaluator.evaluate(count).items()
+    } for evaluator in evaluators]
 
 
 def _without_resizing(cfg: Config) -> dict:

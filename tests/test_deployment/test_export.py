@@ -285,6 +285,19 @@ def test_the_command_names_what_is_wrong(tmp_path):
     assert 'Traceback' not in done.stderr
 
 
+def test_class_names():
+    """Of the checkpoint, or else of the config's data."""
+    from mmengine.registry import init_default_scope
+    cfg = read_config('pspnet')
+    init_default_scope('mmseg')
+    names = build.class_names(cfg, {}, 150)
+    assert names[:2] == ['wall', 'building']
+    own = dict(dataset_meta=dict(classes=('a', 'b')))
+    assert build.class_names(cfg, own, 2) == ['a', 'b']
+    with pytest.raises(ValueError, match='names 150 classes'):
+        build.class_names(cfg, {}, 3)
+
+
 # --- The runner and the metrics ----------------------------------------------
 def test_the_runner_needs_no_torch(exported, pictures, tmp_path):
     """numpy, Pillow and onnxruntime, in an environment of their own."""
