@@ -86,6 +86,8 @@ def export(cfg: Config,
             _write(kind, whole, raw_path,
                    dict(metadata, outputs=metadata['outputs'] + names))
             _verify(reference, plain, path, raw_path, images, metadata, log)
+            if formats.fallback(format, precision):
+                log(formats.fallback(format, precision))
         _put_into_place(path, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -290,3 +290,15 @@ def set_up(whole: WholeModel, name: str, precision: str,
         whole.with_nms = kind.nms
         if not kind.nms:
             whole.fix_size(size)
+
+
+def fallback(name: str, precision: str) -> str:
+    """A line that says so where this CPU computes in another precision."""
+    if (name, precision) != ('openvino', 'bfloat16'):
+        return ''
+    import openvino
+    if 'BF16' in openvino.Core().get_property('CPU',
+                                              'OPTIMIZATION_CAPABILITIES'):
+        return ''
+    return ('this CPU has no bfloat16: OpenVINO computes in float32 here, and '
+            'bfloat16 was not verified')

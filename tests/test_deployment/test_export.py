@@ -145,6 +145,15 @@ def test_openvino(checkpoints, pictures, tmp_path):
     ]
 
 
+@pytest.mark.parametrize('has_bfloat16', [True, False])
+def test_bfloat16_that_the_cpu_lacks_is_told(monkeypatch, has_bfloat16):
+    openvino = pytest.importorskip('openvino')
+    able = ['FP32'] + ['BF16'] * has_bfloat16
+    monkeypatch.setattr(openvino.Core, 'get_property', lambda *args: able)
+    assert bool(formats.fallback('openvino', 'bfloat16')) is not has_bfloat16
+    assert formats.fallback('openvino', 'float32') == ''
+
+
 def test_exported_program_loads_without_this_package(checkpoints, pictures,
                                                      tmp_path):
     path = tmp_path / 'classifier.pt2'
