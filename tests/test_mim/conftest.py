@@ -29,7 +29,7 @@ def run_mim(folder, *args, python=sys.executable):
         stderr=subprocess.STDOUT,
         text=True,
         timeout=900)
-    print(f'mim {arguments}\n{result.stdout[-4000:]}')
+    print(f'mim {arguments}\n{result.stdout[-12000:]}')
     return result
 
 
