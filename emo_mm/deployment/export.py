@@ -12,6 +12,7 @@ from mmengine.config import Config
 from PIL import Image
 from torch import nn
 
+from ..models.deploy import switch_to_deploy
 from . import build, formats, verify
 from .whole_model import WholeDetector, WholeModel
 
@@ -66,8 +67,9 @@ def export(cfg: Config,
         model, classes = build.load_model(cfg, checkpoint)
         reference = copy.deepcopy(model)
         whole = build.make_whole(model, cfg.default_scope)
-        # For the network's own outputs, before a precision is set.
+        # For the network's own outputs, before folding and a precision.
         plain = copy.deepcopy(whole)
+        switch_to_deploy(whole.model)
         formats.set_up(whole, format, precision, size)
         metadata = build.describe(cfg, whole, classes, size, dynamic,
                                   precision, input_type or kind.input_type)

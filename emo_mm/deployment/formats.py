@@ -107,24 +107,21 @@ def write_openvino(whole: WholeModel, image: torch.Tensor, path: Path,
         model, str(path), compress_to_fp16=metadata['precision'] == 'float16')
 
 
-def export_program(whole: WholeModel,
-                   image: torch.Tensor,
-                   dynamic: bool = False):
-    """``torch.export`` of a whole model."""
-    shapes = None
-    if dynamic:
-        free = torch.export.Dim.DYNAMIC
-        shapes = ({i: free for i, n in enumerate(image.shape) if n > 3}, )
+def export_program(whole: WholeModel, image: torch.Tensor):
+    """``torch.export`` of a whole model, for one size.
+
+    With symbols for height and width it takes minutes, and the guards that it
+    leaves refuse most other sizes (torch 2.11).
+    """
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter('ignore')
-        return torch.export.export(
-            whole, (image, ), dynamic_shapes=shapes, strict=False)
+        return torch.export.export(whole, (image, ), strict=False)
 
 
 def write_exported_program(whole: WholeModel, image: torch.Tensor, path: Path,
                            metadata: dict) -> None:
     """PyTorch's own archive; it loads without this package."""
-    program = export_program(whole, image, metadata['input']['dynamic'])
+    program = export_program(whole, image)
     text = json.dumps(metadata)
     torch.export.save(program, str(path), extra_files={METADATA_FILE: text})
 
@@ -201,7 +198,6 @@ FORMATS = {
         '.pt2', ('torchvision', ),
         None, ('float32', 'float16', 'bfloat16'),
         write_exported_program,
-        dynamic=True,
         nms=True),
     'tflite':
     Format(

@@ -254,6 +254,11 @@ def test_bad_arguments(empty_folder):
 def test_formats_of_one_size(empty_folder, monkeypatch):
     monkeypatch.setattr(formats.importlib.util, 'find_spec', lambda name: True)
     refuse('takes one size', format='tflite', out='x.tflite', dynamic=True)
+    refuse(
+        'to onnx, openvino',
+        format='exported-program',
+        out='x.pt2',
+        dynamic=True)
 
 
 def test_a_missing_runtime_is_named(empty_folder, monkeypatch):
