@@ -25,7 +25,7 @@ def draw_heat_maps(picture: np.ndarray, heats: Dict[str, np.ndarray],
     for axes, (title, heat) in zip(panels[1:], heats.items()):
         axes.imshow(heat, cmap='jet', alpha=0.5, vmin=0, vmax=1)
         axes.set_title(title, fontsize=9)
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches='tight')
 
 
 def draw_similarities(matrices: List[Tuple[str, Tensor]], path: Path) -> None:
@@ -46,7 +46,7 @@ def draw_similarities(matrices: List[Tuple[str, Tensor]], path: Path) -> None:
         axes.set_yticks(range(0, len(matrix), 2))
     panels[0].set_ylabel('position on the diagonal')
     figure.colorbar(image, ax=panels, label='cosine similarity')
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches='tight')
 
 
 def draw_attention(picture: np.ndarray, weights: Tensor,
@@ -84,7 +84,7 @@ def draw_attention(picture: np.ndarray, weights: Tensor,
             markeredgewidth=2)
         axes.set_title(f'head {head}', fontsize=9)
     figure.colorbar(image, ax=panels, label='attention')
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches='tight')
 
 
 def draw_shares(shares: Dict[str, Tuple[float, float]], title: str,
@@ -97,19 +97,24 @@ def draw_shares(shares: Dict[str, Tuple[float, float]], title: str,
         title (str): Over the plot.
         path (Path): Of the file to write.
     """
-    figure = new_figure(7, 2.2)
+    figure = new_figure(9, 2.2)
     axes = figure.add_subplot()
     left = np.zeros(2)
     rest = 1 - np.sum(list(shares.values()), axis=0)
     colors = ('tab:blue', 'tab:orange', '0.85')
     for (name, values), color in zip([*shares.items(), ('rest', rest)],
                                      colors):
-        bars = axes.barh(['params', 'FLOPs'], values, left=left, color=color)
-        labels = [f'{name}\n{value:.1%}' for value in values]
+        bars = axes.barh(['params', 'FLOPs'],
+                         values,
+                         left=left,
+                         color=color,
+                         label=name)
+        labels = [f'{value:.1%}' for value in values]
         axes.bar_label(bars, labels, label_type='center', fontsize=8)
         left += values
     axes.set_xlim(0, 1)
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter(lambda value, _: f'{value:.0%}')
+    axes.legend(loc='upper left', bbox_to_anchor=(1, 1))
     axes.set_title(title, fontsize=10)
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches='tight')

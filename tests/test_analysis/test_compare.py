@@ -179,11 +179,7 @@ def test_list_builds_nothing():
     assert all(row['params'] is None for row in rows)
 
 
-@pytest.mark.parametrize('args, message', [
-    ((), 'name a MODEL'),
-    (('emo_1m', '--batch-size', 0), '--batch-size=0 must be at least 1'),
-])
-def test_bad_arguments(args, message):
-    result = run(*args)
+def test_bad_arguments():
+    result = run('emo_1m', '--batch-size', 0)
     assert result.returncode != 0
-    assert message in result.stderr
+    assert '--batch-size=0 must be at least 1' in result.stderr

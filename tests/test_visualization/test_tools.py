@@ -20,6 +20,7 @@ def run(folder, tool, *args):
     ('attention_map.py', (*MODEL, 'red.png', '--position', '1', '1')),
     ('diagonal_similarity.py',
      ('red.png', '--model', *MODEL, '--model', *MODEL)),
+    ('operator_shares.py', ('1m', '--size', '64')),
     ('grad_cam.py', (*MODEL, 'red.png', '--labels', '0', '3')),
 ])
 def test_writes_a_picture(folder, tool, args):
