@@ -337,7 +337,7 @@ _RUNTIMES = ('onnxruntime', 'openvino')
 
 def plot(rows: List[dict], path: Path) -> None:
     """Bars of images per second with their quartiles, by batch size."""
-    from .plots import new_figure
+    from emo_mm.visualization.plots import new_figure
     measured = [row for row in rows if row['images_per_second']]
     figure = new_figure(9, 0.4 * len(measured) + 1.2)
     axes = figure.add_subplot()
