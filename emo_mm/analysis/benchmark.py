@@ -1,8 +1,6 @@
 """Speed and memory of networks in every mode, in one run."""
 import importlib.util
 import io
-import os
-import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +10,8 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
-from emo_mm.models.deploy import switch_to_deploy
+from emo_mm.models.deploy import (compile_deployed, has_cpp_compiler,
+                                  switch_to_deploy)
 from emo_mm.models.literal import make_literal
 
 from .compare import Candidate, find_candidate
@@ -231,18 +230,13 @@ def _deployed(model: nn.Module, images: Tensor, dtype: str) -> Callable:
 
 def _compiled(model: nn.Module, images: Tensor, dtype: str) -> Callable:
     check_compiler(images.device.type)
-    model = switch_to_deploy(model).to(images.device)
-    # Lays the weights out once, which on a CPU gains a tenth.
-    options = dict(freezing=images.device.type == 'cpu')
-    return partial(_infer, torch.compile(model, options=options), images,
+    return partial(_infer, compile_deployed(model.to(images.device)), images,
                    dtype)
 
 
 def check_compiler(device_type: str) -> None:
     """Raise CannotRun where torch.compile has no C++ compiler for a CPU."""
-    compilers = [os.environ.get('CXX'), 'g++', 'clang++']
-    if device_type == 'cpu' and not any(
-            compiler and shutil.which(compiler) for compiler in compilers):
+    if device_type == 'cpu' and not has_cpp_compiler():
         raise CannotRun('torch.compile needs a C++ compiler on a CPU: install '
                         'g++ or clang++, or take the mode deployed')
 

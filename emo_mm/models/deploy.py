@@ -6,7 +6,11 @@ term must not move, and the fused kernel applies both for nothing. So does
 fused attention with the softmax scale.
 """
 import copy
+import os
+import shutil
 import sys
+import warnings
+from typing import Callable
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +24,9 @@ from .meta_mobile_block import LocalConv, MetaMobileBlock
 # cache, and malloc gives the same memory again where it would ask the system
 # for blank pages, which can cost more than the arithmetic.
 GROUP_BYTES = 8 * 2**20
+# The same for compiled networks, whose layers write less. glibc asks the
+# system for every block from 32 MiB up (DEFAULT_MMAP_THRESHOLD_MAX).
+COMPILED_GROUP_BYTES = 24 * 2**20
 
 
 def switch_to_deploy(model: nn.Module) -> nn.Module:
@@ -39,6 +46,53 @@ def switch_to_deploy(model: nn.Module) -> nn.Module:
     model.eval().requires_grad_(False)
     _switch(model)
     return model
+
+
+def compile_deployed(model: nn.Module) -> Callable:
+    """Switch a model to deploy and compile it, for inference.
+
+    On a CPU the compiled model takes a large batch a few images at a time, as
+    :data:`COMPILED_GROUP_BYTES` allows.
+
+    Args:
+        model (nn.Module): As :func:`switch_to_deploy` takes it, on the device
+            that it will run on.
+
+    Returns:
+        Callable: Maps (B, 3, H, W) images to the outputs of ``model``:
+        tensors, perhaps in tuples or lists. To be called in
+        ``torch.inference_mode()``. On a CPU without C++ compiler it is
+        ``model`` itself, with a warning.
+    """
+    from .emo import EMO  # imports this module
+    switch_to_deploy(model)
+    if next(model.parameters()).device.type != 'cpu':
+        return torch.compile(model)
+    if not has_cpp_compiler():
+        warnings.warn('torch.compile needs a C++ compiler on a CPU: install '
+                      'g++ or clang++. Until then the model runs deployed, '
+                      'but not compiled.')
+        return model
+    # Freezing lays the weights out once, which gains a tenth.
+    compiled = torch.compile(model, options=dict(freezing=True))
+    backbone = next((m for m in model.modules() if isinstance(m, EMO)), None)
+    if backbone is None:
+        return compiled
+    # Maps are widest where stage 1 expands those of the stem, of stride 2.
+    expansion = _first_conv(backbone.stages[:2][-1])
+
+    def run(images: Tensor):
+        size = images[0, 0].numel() * expansion.out_channels // 4
+        group = COMPILED_GROUP_BYTES // (size * images.element_size())
+        return _in_parts(compiled, images, group)
+
+    return run
+
+
+def has_cpp_compiler() -> bool:
+    """Whether torch.compile finds what it needs on a CPU."""
+    compilers = (os.environ.get('CXX'), 'g++', 'clang++')
+    return any(compiler and shutil.which(compiler) for compiler in compilers)
 
 
 def _switch(module: nn.Module) -> None:
@@ -123,9 +177,25 @@ def in_groups(stage: nn.Module, x: Tensor) -> Tensor:
             expansion of a stage's first block does.
         x (Tensor): (B, C, H, W).
     """
-    conv = next(m for m in stage.modules() if isinstance(m, nn.Conv2d))
+    conv = _first_conv(stage)
     size = x[0, 0].numel() * conv.out_channels * x.element_size()
-    group = max(1, GROUP_BYTES * conv.stride[0] * conv.stride[1] // size)
-    if len(x) <= group:
-        return stage(x)
-    return torch.cat([stage(part) for part in x.split(group)])
+    group = GROUP_BYTES * conv.stride[0] * conv.stride[1] // size
+    return _in_parts(stage, x, group)
+
+
+def _first_conv(module: nn.Module) -> nn.Conv2d:
+    return next(m for m in module.modules() if isinstance(m, nn.Conv2d))
+
+
+def _in_parts(call: Callable, x: Tensor, size: int):
+    """``call(x)``, ``size`` samples at a time, at least one."""
+    if len(x) <= size:
+        return call(x)
+    return _concatenate([call(part) for part in x.split(max(1, size))])
+
+
+def _concatenate(outputs: list):
+    """Tensors, or sequences of them, joined along their first dimension."""
+    if isinstance(outputs[0], Tensor):
+        return torch.cat(outputs)
+    return type(outputs[0])(_concatenate(parts) for parts in zip(*outputs))

@@ -88,6 +88,33 @@ def test_groups_of_samples_compute_the_same(monkeypatch):
     assert sizes == [2, 2, 1]
 
 
+def test_compiled_groups_of_images_compute_the_same(monkeypatch):
+    model = randomise_norms(EMO(TINY, out_indices=(0, 4)))
+    width = model.stages[1][0].mlp_e.conv.out_channels
+    # Of the backend 'eager', which runs without a compiler.
+    compiler = torch.compile
+    monkeypatch.setattr(torch, 'compile',
+                        lambda model, **_: compiler(model, backend='eager'))
+    monkeypatch.setattr(deploy, 'has_cpp_compiler', lambda: True)
+    monkeypatch.setattr(deploy, 'COMPILED_GROUP_BYTES',
+                        2 * width * 32 * 32 * 4)
+    sizes = []
+    switched = copy.deepcopy(model)
+    switched.register_forward_pre_hook(
+        lambda _, inputs: sizes.append(len(inputs[0])))
+    compiled = deploy.compile_deployed(switched)
+    assert_same_outputs(model, compiled, torch.randn(5, 3, 64, 64))
+    assert sizes == [2, 2, 1]
+
+
+def test_without_a_compiler_the_model_runs_deployed(monkeypatch):
+    monkeypatch.setattr(deploy.shutil, 'which', lambda name: None)
+    model = EMO(TINY)
+    with pytest.warns(UserWarning, match=r'needs a C\+\+ compiler'):
+        assert deploy.compile_deployed(model) is model
+    assert model.deployed
+
+
 @pytest.mark.parametrize('library, config', [
     ('mmpretrain', 'emo_1m'),
     ('mmdet', 'ssdlite_emo_1m'),
