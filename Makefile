@@ -32,7 +32,7 @@ $(READY): constraints.txt setup.py
 
 $(DEMO_DATA): | $(READY)
 	@echo '== Drawing the demo data set =='
-	python tools/dataset_converters/generate_shapes.py coco demo/shapes
+	python tools/dataset_converters/generate_shapes.py shapes demo/shapes
 
 demo: $(READY) $(DEMO_DATA)
 	@echo '== Training SSDLite with EMO-1M from scratch: 4 to 5 minutes =='

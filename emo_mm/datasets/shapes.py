@@ -4,7 +4,7 @@ Small stand-ins for COCO, ADE20K and ImageNet, in the layout of each.
 """
 import json
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -12,12 +12,15 @@ from mmengine.utils import track_iter_progress
 
 CLASSES = ('circle', 'square', 'triangle')
 Box = Tuple[int, int, int, int]
+# COCO's ids go up to 90, without these.
+_NO_COCO_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 
 
 def generate_coco(root: Path,
                   num_images: Dict[str, int],
                   size: int = 160,
-                  seed: int = 0) -> None:
+                  seed: int = 0,
+                  categories: Optional[Dict[int, str]] = None) -> None:
     """Write a detection data set in COCO's layout.
 
     ``root`` gains ``<split>/000000.jpg …`` and
@@ -29,18 +32,23 @@ def generate_coco(root: Path,
         num_images (dict): Number of images of each split.
         size (int): Width and height of an image, in pixels. Defaults to 160.
         seed (int): Seed of all streams. Defaults to 0.
+        categories (dict, optional): Name of each id. A class is then a shape
+            in a colour. Defaults to :data:`CLASSES` of any colour.
     """
+    num_classes = len(categories or CLASSES)
+    categories = categories or dict(enumerate(CLASSES, 1))
+    ids = list(categories)
     (root / 'annotations').mkdir(parents=True, exist_ok=True)
     for split, streams in _streams(num_images, seed):
         (root / split).mkdir(exist_ok=True)
         images, annotations = [], []
         for i, rng in track_iter_progress(streams):
-            image, labels, boxes = draw_image(rng, size)
+            image, labels, boxes = draw_image(rng, size, num_classes)
             name = f'{i:06d}.jpg'
             cv2.imwrite(str(root / split / name), image)
             images.append(dict(id=i, file_name=name, width=size, height=size))
             annotations += [
-                _annotation(i, label, box)
+                _annotation(i, ids[label], box)
                 for label, box in zip(labels, boxes)
             ]
         for number, annotation in enumerate(annotations, 1):
@@ -49,10 +57,17 @@ def generate_coco(root: Path,
             images=images,
             annotations=annotations,
             categories=[
-                dict(id=i, name=name) for i, name in enumerate(CLASSES, 1)
+                dict(id=i, name=name) for i, name in categories.items()
             ])
         path = root / 'annotations' / f'instances_{split}.json'
         path.write_text(json.dumps(content))
+
+
+def coco_categories() -> Dict[int, str]:
+    """The 80 classes of COCO, by their ids in its annotation files."""
+    from mmdet.datasets import CocoDataset
+    ids = [i for i in range(1, 91) if i not in _NO_COCO_IDS]
+    return dict(zip(ids, CocoDataset.METAINFO['classes']))
 
 
 def generate_ade(root: Path,
@@ -95,7 +110,7 @@ def generate_imagenet(root: Path,
         for label in track_iter_progress(list(range(num_classes))):
             folder = root / split / f'n{label:08d}'
             folder.mkdir(parents=True, exist_ok=True)
-            color = np.random.default_rng(label).integers(0, 256, 3).tolist()
+            color = _color_of(label)
             for i in range(count):
                 rng = np.random.default_rng((seed, split_id, label, i))
                 image = draw_background(rng, size)
@@ -111,19 +126,22 @@ def _streams(num_images: Dict[str, int], seed: int):
                       for i in range(count)]
 
 
-def _annotation(image_id: int, label: int, box: Box) -> dict:
+def _annotation(image_id: int, category_id: int, box: Box) -> dict:
     x1, y1, x2, y2 = box
     width, height = x2 - x1, y2 - y1
     return dict(
         image_id=image_id,
-        category_id=label + 1,
+        category_id=category_id,
         bbox=[x1, y1, width, height],
         area=width * height,
         iscrowd=0)
 
 
-def draw_image(rng: np.random.Generator,
-               size: int) -> Tuple[np.ndarray, List[int], List[Box]]:
+def draw_image(
+    rng: np.random.Generator,
+    size: int,
+    num_classes: int = len(CLASSES),
+) -> Tuple[np.ndarray, List[int], List[Box]]:
     """One picture with 1 to 4 shapes that do not overlap.
 
     Returns:
@@ -136,8 +154,11 @@ def draw_image(rng: np.random.Generator,
         for _ in range(20):  # look for a free place, then give up
             box = _random_box(rng, size)
             if not any(_overlap(box, other) for other in boxes):
-                label = int(rng.integers(len(CLASSES)))
-                draw_shape(image, label, box, _contrast(rng, image, box))
+                label = int(rng.integers(num_classes))
+                color = (
+                    _contrast(rng, image, box)
+                    if num_classes == len(CLASSES) else _color_of(label))
+                draw_shape(image, label % len(CLASSES), box, color)
                 labels.append(label)
                 boxes.append(box)
                 break
@@ -195,6 +216,10 @@ def _contrast(rng: np.random.Generator, image: np.ndarray, box: Box):
     colors = rng.integers(0, 256, (8, 3))
     distances = np.abs(colors - behind).sum(1)
     return colors[distances.argmax()].tolist()
+
+
+def _color_of(label: int) -> List[int]:
+    return _color(np.random.default_rng(label))
 
 
 def _color(rng: np.random.Generator) -> List[int]:

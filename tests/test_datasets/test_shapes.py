@@ -1,6 +1,9 @@
 """The generated data set is a correct and honest one."""
 import hashlib
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,6 +11,9 @@ import pytest
 
 from emo_mm.datasets.shapes import (CLASSES, draw_shape, generate_ade,
                                     generate_coco, generate_imagenet)
+
+TOOL = Path(__file__).parents[2].joinpath('tools', 'dataset_converters',
+                                          'generate_shapes.py')
 
 
 @pytest.fixture(scope='module')
@@ -37,6 +43,30 @@ def test_layout(root, split, count):
         assert x >= 0 and y >= 0 and width > 0 and height > 0
         assert x + width <= 96 and y + height <= 96
         assert annotation['area'] == width * height
+
+
+def test_classes_of_coco(tmp_path):
+    datasets = pytest.importorskip('mmdet.datasets')
+    subprocess.run([
+        sys.executable, TOOL, 'coco', tmp_path, '--train=40', '--val=4',
+        '--size=64'
+    ],
+                   check=True)
+    content = load(tmp_path, 'train2017')
+    ids = [category['id'] for category in content['categories']]
+    assert ids == sorted(ids) and ids[-1] == 90
+    dataset = datasets.CocoDataset(
+        str(tmp_path / 'annotations/instances_train2017.json'),
+        data_prefix=dict(img=''))
+    names = dataset.metainfo['classes']
+    assert [category['name'] for category in content['categories']
+            ] == list(names) and len(names) == 80
+    labels = {
+        instance['bbox_label']
+        for i in range(len(dataset))
+        for instance in dataset.get_data_info(i)['instances']
+    }
+    assert len(labels) > 20 and max(labels) > 60
 
 
 def test_train_and_val_share_no_image(root):

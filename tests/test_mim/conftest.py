@@ -1,5 +1,4 @@
 """Real runs through MIM, in a folder with COCO's layout."""
-import json
 import os
 import subprocess
 import sys
@@ -36,18 +35,14 @@ def run_mim(folder, *args, python=sys.executable):
 @pytest.fixture(scope='session')
 def coco(tmp_path_factory):
     """A folder with a small data set in ``data/coco``, of 80 classes."""
-    mmdet = pytest.importorskip('mmdet.datasets')
-    from emo_mm.datasets.shapes import generate_coco
+    pytest.importorskip('mmdet')
+    from emo_mm.datasets.shapes import coco_categories, generate_coco
     folder = tmp_path_factory.mktemp('coco')
-    root = folder / 'data' / 'coco'
-    generate_coco(root, dict(train2017=8, val2017=4), size=96)
-    names = mmdet.CocoDataset.METAINFO['classes']
-    for path in (root / 'annotations').iterdir():
-        content = json.loads(path.read_text())
-        content['categories'] = [
-            dict(id=i, name=name) for i, name in enumerate(names, 1)
-        ]
-        path.write_text(json.dumps(content))
+    generate_coco(
+        folder / 'data/coco',
+        dict(train2017=8, val2017=4),
+        size=96,
+        categories=coco_categories())
     return folder
 
 
