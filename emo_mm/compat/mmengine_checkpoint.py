@@ -42,7 +42,8 @@ that writes, the weights alone:
 
     import torch
     checkpoint = torch.load({filename!r}, 'cpu', weights_only=False)
-    state_dict = checkpoint.get('state_dict', checkpoint)
+    keys = [k for k in ('state_dict', 'net_E', 'net') if k in checkpoint]
+    state_dict = checkpoint[keys[0]] if keys else checkpoint
     torch.save(dict(state_dict=state_dict), 'weights.pth')
 """
 

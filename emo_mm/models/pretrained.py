@@ -6,9 +6,11 @@ addresses and key names.
 """
 import hashlib
 import os
+import pickle
 import re
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Iterator, List, Optional, Sequence
 
 import torch
 from mmengine.dist import barrier
@@ -44,6 +46,9 @@ _RENAMES = tuple((re.compile(old), new) for old, new in (
     (r'\.se\.', '.operator.se.'),
     (r'\.proj\.conv\.', '.mlp_s.'),
 ))
+# What torch and pickle say of a file that is none of theirs, or a part.
+_DAMAGE = re.compile('EOF|PytorchStreamReader|magic number|corrupt|truncated|'
+                     'Unsupported operand|invalid load key|pickle data')
 _CLASSIFIER = {
     'norm.norm.weight': 'neck.norm.weight',
     'norm.norm.bias': 'neck.norm.bias',
@@ -208,8 +213,10 @@ def load_checkpoint(checkpoint: str) -> dict:
 
     Raises:
         FileNotFoundError: If it cannot be had. The message says what to do.
+        ValueError: If the file is no checkpoint, or damaged.
     """
     from mmengine.runner import CheckpointLoader  # slow to import
+    name = checkpoint
     if checkpoint.startswith(SCHEME):
         checkpoint = str(find_published(checkpoint[len(SCHEME):].lower()))
     elif '://' not in checkpoint:
@@ -219,7 +226,31 @@ def load_checkpoint(checkpoint: str) -> dict:
                 f'checkpoint={checkpoint!r} is not a file. Give the path of a '
                 "checkpoint, or 'emo://5m' (1m, 2m, 6m) for the published "
                 'weights.')
-    return CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    with told_if_damaged(name):
+        loaded = CheckpointLoader.load_checkpoint(
+            checkpoint, map_location='cpu')
+    if not isinstance(loaded, dict):
+        raise ValueError(f'checkpoint={name!r} holds no dict of tensors, but '
+                         f'a {type(loaded).__name__}.')
+    return loaded
+
+
+@contextmanager
+def told_if_damaged(checkpoint: str) -> Iterator[None]:
+    """Name the file where ``torch.load`` meets one that is no checkpoint.
+
+    Raises:
+        ValueError: If it does.
+    """
+    try:
+        yield
+    except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        if not _DAMAGE.search(f'{type(error).__name__}: {error}'):
+            raise
+        raise ValueError(
+            f'checkpoint={checkpoint!r} is no checkpoint of torch, or was cut '
+            'short or saved as a web page. Get the file again, or name '
+            'another.') from error
 
 
 def _check_fills(backbone: nn.Module, state_dict: Dict[str, Tensor],

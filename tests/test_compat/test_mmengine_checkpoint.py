@@ -180,10 +180,11 @@ def test_refuses_code_and_says_what_to_do(tmp_path, monkeypatch, value, name):
     assert not (tmp_path / 'ran').exists()
 
 
-def test_the_remedy_works(tmp_path, monkeypatch):
+@pytest.mark.parametrize('key', ['state_dict', 'net'])
+def test_the_remedy_works(key, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     weights = dict(weight=torch.ones(2))
-    torch.save(dict(state_dict=weights, meta=Call(str, 1)), 'a.pth')
+    torch.save({key: weights, 'meta': Call(str, 1)}, 'a.pth')
     with pytest.raises(pickle.UnpicklingError) as caught:
         load('a.pth')
     lines = str(caught.value).splitlines()

@@ -80,6 +80,32 @@ def test_foreign_checkpoint(tmp_path):
         backbone(path).init_weights()
 
 
+@pytest.mark.parametrize('legacy', [False, True])
+@pytest.mark.parametrize('size', [0, 3000])
+def test_a_damaged_file(tmp_path, legacy, size):
+    path = tmp_path / 'net.pth'
+    torch.save(
+        dict(weight=torch.rand(2000)),
+        path,
+        _use_new_zipfile_serialization=not legacy)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(ValueError, match="net.pth' is no checkpoint of"):
+        backbone(path).init_weights()
+
+
+def test_files_that_are_something_else(tmp_path):
+    page = tmp_path / 'net.pth'
+    page.write_text('<!DOCTYPE html>\n<html><body>Not found</body></html>')
+    with pytest.raises(ValueError, match="net.pth' is no checkpoint of"):
+        backbone(page).init_weights()
+    listed = tmp_path / 'list.pth'
+    torch.save([torch.rand(2)], listed)
+    with pytest.raises(ValueError, match="list.pth' holds no dict .* a list"):
+        backbone(listed).init_weights()
+    with pytest.raises(FileNotFoundError, match='is not a file'):
+        backbone(tmp_path).init_weights()
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(
             FileNotFoundError, match='checkpoint=.*is not a file.*emo://5m'):
