@@ -7,8 +7,8 @@ from mmengine.config import ConfigDict
 from mmengine.fileio import list_dir_or_file
 from mmengine.registry import DATASETS
 
-from emo_mm.engine.checks import (check_classes, check_paths, leaf_datasets,
-                                  type_of)
+from emo_mm.engine.checks import (check_classes, check_paths, describe_empty,
+                                  leaf_datasets, type_of)
 
 from .findings import Finding, error
 from .pictures import Task
@@ -130,7 +130,11 @@ def load_source(source: Source, model: dict) -> Iterator[Finding]:
             dataset.get_data_info(i) for i in range(len(dataset))
         ]
     except Exception as problem:  # Data sets raise nearly anything.
-        if not wrong_folders:
+        empty = isinstance(problem, ValueError) and describe_empty(
+            source.cfg, problem)
+        if empty:
+            yield error('data set without samples', source.field, empty)
+        elif not wrong_folders:
             yield error('data set that does not load', source.field,
                         f'{type(problem).__name__}: {problem}')
         return

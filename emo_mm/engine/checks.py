@@ -155,11 +155,35 @@ def type_of(dataset: dict) -> type:
 
 def read_categories(ann_file: Path) -> List[str]:
     """Names of a COCO file's categories, in the file's order."""
-    content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
+    try:
+        content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{ann_file} is no JSON file, or was cut short: '
+                         f'{error}.') from error
     if not isinstance(content, dict) or 'categories' not in content:
         raise ValueError(f'{ann_file} has no list "categories": it is not a '
                          'COCO annotation file.')
     return [category['name'] for category in content['categories']]
+
+
+def describe_empty(dataset, error: ValueError) -> str:
+    """What to say of an error while a data set is built.
+
+    Args:
+        dataset (dict): Its config.
+        error (ValueError): mmengine's, which has no words for no samples.
+
+    Returns:
+        str: A text that names the fields, or '' for any other error.
+    """
+    if 'need at least one array to concatenate' not in str(error):
+        return ''
+    return '; '.join(
+        f'{data["type"]} finds no samples with data_root='
+        f'{data.get("data_root")!r}, ann_file={data.get("ann_file")!r}, '
+        f'data_prefix={dict(data.get("data_prefix") or {})}. It leaves out '
+        'what has no annotations of its classes, and what has other suffixes'
+        for _, data in leaf_datasets(dataset, ''))
 
 
 def _shorten(names: List[str], limit: int = 8) -> str:

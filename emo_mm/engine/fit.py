@@ -136,6 +136,36 @@ def check_num_classes(model: nn.Module, dataset, field: str) -> str:
     return warning
 
 
+def check_same_labels(classes: Sequence[str], reference: Sequence[str],
+                      field: str, source: str) -> None:
+    """Compare the labels of classes with those that a model learns.
+
+    Args:
+        classes (sequence): Names of the classes of a data set, in order.
+        reference (sequence): Likewise of what the model is trained on.
+        field (str): Where the config has the data set.
+        source (str): Where ``reference`` is from.
+
+    Raises:
+        ValueError: If a class is unknown there or has another label. Where
+            all are unknown they are taken for other names of the same.
+    """
+    labels = {name: label for label, name in enumerate(reference)}
+    if not set(labels) & set(classes):
+        return
+    for label, name in enumerate(classes):
+        if labels.get(name) != label:
+            missing = [name for name in reference if name not in classes]
+            raise ValueError(
+                f'{field} gives {name!r} the label {label}, which is '
+                f'{labels.get(name, "no class")} in {source}: they have '
+                f'{len(classes)} and {len(reference)} classes, of which '
+                f'{missing[:8]} are missing in the first. Give both the same '
+                'classes in the same order. Where folders are the classes, '
+                'both need the same ones: add empty folders, or list the '
+                'pictures in an ann_file.')
+
+
 def check_annotations(model: nn.Module, dataset, field: str) -> None:
     """Look for image labels and mask values that are no class of the model.
 

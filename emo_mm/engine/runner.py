@@ -4,10 +4,12 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
 from emo_mm.models import EMO, TimmFeatures
+from emo_mm.models.pretrained import told_if_damaged
 
-from .checks import check_data, check_same_schedule, effective_batch
+from .checks import (check_data, check_same_schedule, describe_empty,
+                     effective_batch)
 from .fit import (check_annotations, check_fills, check_num_classes,
-                  describe_start)
+                  check_same_labels, describe_start)
 
 
 @RUNNERS.register_module()
@@ -53,6 +55,11 @@ class CheckedRunner(Runner):
     def _with_fitting_data(self, loop, name: str):
         dataset = loop.dataloader.dataset
         field = f'{name}_dataloader.dataset'
+        if isinstance(self._train_loop, BaseLoop):
+            check_same_labels(
+                _classes_of(dataset),
+                _classes_of(self._train_loop.dataloader.dataset), field,
+                'train_dataloader.dataset')
         warning = check_num_classes(self._bare_model, dataset, field)
         if warning:
             self.logger.warning(warning)
@@ -68,7 +75,13 @@ class CheckedRunner(Runner):
     @staticmethod
     def build_dataloader(dataloader, *args, **kwargs):
         """Build a data loader that yields at least one batch."""
-        loader = Runner.build_dataloader(dataloader, *args, **kwargs)
+        try:
+            loader = Runner.build_dataloader(dataloader, *args, **kwargs)
+        except ValueError as error:
+            text = describe_empty(dataloader.get('dataset'), error)
+            if not text:
+                raise
+            raise ValueError(text) from error
         if len(loader) == 0:
             dataset = loader.dataset
             raise ValueError(
@@ -94,12 +107,30 @@ class CheckedRunner(Runner):
         test or a resumed run may not. When resuming, schedules are compared,
         too.
         """
-        checkpoint = super().load_checkpoint(filename, *args, **kwargs)
+        with told_if_damaged(filename):
+            checkpoint = super().load_checkpoint(filename, *args, **kwargs)
         model = self._bare_model
         if isinstance(self._train_loop, BaseLoop) and not self._resume:
             self.logger.info(describe_start(model, checkpoint, filename))
         else:
             check_fills(model, checkpoint, filename)
+            self._check_labels_of(checkpoint, filename)
         if self._resume:
             check_same_schedule(self.param_schedulers, checkpoint, filename)
         return checkpoint
+
+    def _check_labels_of(self, checkpoint: dict, filename: str) -> None:
+        """Data may not label in another way than those of a checkpoint."""
+        meta = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
+        for name in ('train', 'val', 'test'):
+            loop = getattr(self, f'_{name}_loop')
+            if isinstance(loop, BaseLoop):
+                check_same_labels(
+                    _classes_of(loop.dataloader.dataset),
+                    meta.get('classes') or (), f'{name}_dataloader.dataset',
+                    f'checkpoint={filename!r}')
+
+
+def _classes_of(dataset) -> tuple:
+    metainfo = getattr(dataset, 'metainfo', None) or {}
+    return tuple(metainfo.get('classes') or ())

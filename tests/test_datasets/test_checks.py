@@ -265,6 +265,15 @@ def test_annotation_file_of_another_kind(root):
     assert 'it has no categories' in result['error', 'no COCO file'][0]
 
 
+def test_no_images(root):
+    path = root / 'annotations/instances_val.json'
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(content, images=[], annotations=[])))
+    result = found(coco_config(root))
+    text, = result['error', 'data set without samples']
+    assert "ann_file='annotations/instances_val.json'" in text
+
+
 def test_voc_data_sets(tmp_path):
     """Other detection data sets are checked by what they give."""
     pytest.importorskip('mmdet')

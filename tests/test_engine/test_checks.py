@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from emo_mm.datasets.shapes import CLASSES, generate_coco
+from emo_mm.engine import CheckedRunner
 from emo_mm.engine.checks import (check_data, check_same_schedule,
                                   effective_batch, read_categories)
 
@@ -151,6 +152,19 @@ def test_read_categories(tmp_path):
     path.write_text('{}')
     with pytest.raises(ValueError, match='no list "categories"'):
         read_categories(path)
+    path.write_text('{"images": [')
+    with pytest.raises(ValueError, match='ann.json is no JSON file, or was'):
+        read_categories(path)
+
+
+@pytest.mark.parametrize('key', ['images', 'annotations'])
+def test_nothing_to_train_on(cfg, tmp_path, key):
+    path = tmp_path / 'annotations' / 'instances_train2017.json'
+    content = json.loads(path.read_text())
+    content[key] = []
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match='finds no samples with data_root='):
+        CheckedRunner.build_dataloader(cfg.train_dataloader, seed=0)
 
 
 @pytest.mark.parametrize('world_size, options, batch, lr, warns', [

@@ -1,13 +1,18 @@
 """Mistakes of classes, masks and checkpoints, told before a run."""
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.dataset import BaseDataset
+from mmengine.runner import BaseLoop
 from torch import nn
 
+from emo_mm.engine import CheckedRunner
 from emo_mm.engine.fit import (check_annotations, check_fills,
-                               check_num_classes, describe_start)
+                               check_num_classes, check_same_labels,
+                               describe_start)
 from emo_mm.models import EMO
 from tests.test_models.test_golden import published_state_dict
 
@@ -62,6 +67,47 @@ def test_a_classifier_may_have_outputs_to_spare():
     assert 'model.head.num_classes=7, but field has 5 classes' in warning
     with pytest.raises(ValueError, match='model.head.num_classes=4'):
         check_num_classes(model_with(head=4), data_with(5), 'field')
+
+
+@pytest.mark.parametrize('classes', ['abc', 'ab', 'xyz', ''])
+def test_same_labels(classes):
+    check_same_labels(classes, 'abc', 'val', 'train')
+
+
+@pytest.mark.parametrize('classes, text', [
+    ('ac', "val gives 'c' the label 1, which is 2 in train: they have 2 and 3 "
+     "classes, of which ['b'] are missing"),
+    ('abcd', "'d' the label 3, which is no class in train"),
+    ('bac', "'b' the label 0, which is 1 in train"),
+])
+def test_other_labels(classes, text):
+    with pytest.raises(ValueError) as error:
+        check_same_labels(classes, 'abc', 'val', 'train')
+    assert text in str(error.value)
+
+
+class Loop(BaseLoop):
+
+    def __init__(self, classes):
+        dataset = Data(metainfo=dict(classes=tuple(classes)))
+        super().__init__(None, SimpleNamespace(dataset=dataset))
+
+    def run(self):
+        raise NotImplementedError
+
+
+def test_runs_compare_labels_of_their_data():
+    runner = CheckedRunner.__new__(CheckedRunner)
+    runner.model = model_with(head=3)
+    runner._train_loop, runner._val_loop = Loop('abc'), Loop('ac')
+    with pytest.raises(ValueError, match='val_dataloader.dataset gives .c.'):
+        runner._with_fitting_data(runner._val_loop, 'val')
+    runner._train_loop, runner._test_loop = None, None
+    checkpoint = dict(meta=dict(dataset_meta=dict(classes=('a', 'b', 'c'))))
+    with pytest.raises(ValueError, match="which is 2 in checkpoint='x.pth'"):
+        runner._check_labels_of(checkpoint, 'x.pth')
+    runner._val_loop = Loop('abc')
+    runner._check_labels_of(checkpoint, 'x.pth')
 
 
 def test_labels_beyond_the_classes():
