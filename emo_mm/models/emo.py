@@ -56,10 +56,10 @@ class EMO(nn.Module):
             training. Defaults to False.
         with_cp (bool): Whether activations are recomputed in the backward
             pass, which saves memory and costs time. Defaults to False.
-        init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=X)``
-            with X a path or URL of a checkpoint, or 'emo://5m' for the
-            published weights of that arch, see
-            :mod:`emo_mm.models.pretrained`. Defaults to None.
+        init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=X)``,
+            where the type may be left out, with X a path or URL of a
+            checkpoint, or 'emo://5m' for the published weights of that arch,
+            see :mod:`emo_mm.models.pretrained`. Defaults to None.
 
     Raises:
         ValueError: If an argument cannot be. The message names it.
@@ -164,19 +164,24 @@ class EMO(nn.Module):
 
         Raises:
             FileNotFoundError: If the checkpoint cannot be had.
-            ValueError: If it fills less than the whole backbone.
+            ValueError: If it fills less than the whole backbone, or
+                ``init_cfg`` has a field that is none.
         """
         init_cfgs = self.init_cfg or []
         if isinstance(init_cfgs, dict):
             init_cfgs = [init_cfgs]
-        others = [cfg for cfg in init_cfgs if cfg.get('type') != 'Pretrained']
+        pretrained = [
+            cfg for cfg in init_cfgs
+            if cfg.get('type', 'Pretrained') == 'Pretrained'
+        ]
+        others = [cfg for cfg in init_cfgs if cfg not in pretrained]
         if others:
             from mmengine.model import initialize  # slow to import
             initialize(self, others)
-        for cfg in init_cfgs:
-            if cfg.get('type') == 'Pretrained':
-                load_pretrained(self, cfg.get('checkpoint'), cfg.get('prefix'))
-                return
+        for cfg in pretrained:
+            fields = {k: v for k, v in cfg.items() if k != 'type'}
+            load_pretrained(self, **fields)
+            return
         if self.norm_eval or self.frozen_stages >= 0:
             warnings.warn(
                 f'EMO starts without weights, but norm_eval={self.norm_eval} '

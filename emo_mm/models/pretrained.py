@@ -174,8 +174,9 @@ def extract_state_dict(checkpoint: dict,
 
 # --- Loading ----------------------------------------------------------------
 def load_pretrained(backbone: nn.Module,
-                    checkpoint: str,
-                    prefix: Optional[str] = None) -> None:
+                    checkpoint: Optional[str] = None,
+                    prefix: Optional[str] = None,
+                    **unknown) -> None:
     """Fill the whole backbone from a checkpoint.
 
     Args:
@@ -183,13 +184,18 @@ def load_pretrained(backbone: nn.Module,
         checkpoint (str): Path, URL, or ``emo://ARCH``. What it may hold, see
             :func:`extract_state_dict`.
         prefix (str, optional): See :func:`extract_state_dict`.
+        unknown (dict): Other fields of a config, which are refused.
 
     Raises:
         FileNotFoundError: If there is no such file, or the published weights
             cannot be had.
         ValueError: If a tensor of the backbone is missing or of another
-            shape.
+            shape, or a field unknown.
     """
+    if unknown:
+        raise ValueError(
+            f'model.backbone.init_cfg has no field {", ".join(unknown)}. Its '
+            'fields are type, checkpoint and prefix.')
     if not isinstance(checkpoint, str):
         raise ValueError(
             f'model.backbone.init_cfg.checkpoint={checkpoint!r} must be a '

@@ -42,6 +42,19 @@ def test_published_weights_load_in_every_wrapping(tmp_path, wrap):
     assert_filled(model)
 
 
+def test_the_checkpoint_alone_is_enough(tmp_path):
+    path = tmp_path / 'net.pth'
+    torch.save(published_state_dict('1m'), path)
+    model = EMO('1m', init_cfg=dict(checkpoint=str(path)))
+    model.init_weights()
+    assert_filled(model)
+
+
+def test_a_mistyped_field(tmp_path):
+    with pytest.raises(ValueError, match='init_cfg has no field checkpont'):
+        backbone(tmp_path, checkpont='net.pth').init_weights()
+
+
 def test_weights_below_a_prefix(tmp_path):
     path = tmp_path / 'detector.pth'
     state = published_state_dict('1m')
