@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from emo_mm.datasets.shapes import coco_categories
 from tests.test_mim.conftest import ROOT, run_mim
 from tests.test_models.test_golden import published_state_dict
 
@@ -165,14 +166,18 @@ def test_another_number_of_classes(trained):
     assert result.returncode != 0
     assert ('model.bbox_head.num_classes=3, but train_dataloader.dataset has '
             '80 classes') in result.stdout
-    data = 'dataloader.dataset.metainfo.classes=(person,)'
+    classes = [
+        name for name in coco_categories().values() if ' ' not in name
+    ]
+    data = f'dataloader.dataset.metainfo.classes=({",".join(classes)})'
     result = train(folder, 'finetuned', *FROM_SCRATCH, *options,
-                   'model.bbox_head.num_classes=1', f'val_{data}',
+                   f'model.bbox_head.num_classes={len(classes)}',
+                   f'val_{data}',
                    f"train_{data.replace('.meta', '.dataset.meta')}")
     assert result.returncode == 0
     assert 'fills 324 of 336 tensors. Not loaded' in result.stdout
-    assert ('bbox_head.cls_convs.5.1.bias: (486,) in the checkpoint, (12,) in '
-            'the model') in result.stdout
+    assert ('bbox_head.cls_convs.5.1.bias: (486,) in the checkpoint, '
+            f'({6 * (len(classes) + 1)},) in the model') in result.stdout
 
 
 def test_a_checkpoint_that_does_not_fit_is_not_tested(trained):
