@@ -116,8 +116,9 @@ def complexity(C: int,
             raise ValueError(f'{name}={value!r} must be an int of at least 1.')
     if W % w:
         raise ValueError(f'w={w}: windows must fill the map, of W={W}.')
-    if int(C * exp_ratio) < 1:
-        raise ValueError(f'exp_ratio={exp_ratio!r} leaves no channel.')
+    if not math.isfinite(exp_ratio) or C * exp_ratio < 1:
+        raise ValueError(f'exp_ratio={exp_ratio!r} must be finite and leave '
+                         f'a channel of C={C}.')
     return {
         'MHSA': mhsa(C, W),
         'W-MHSA': window_mhsa(C, W, w),

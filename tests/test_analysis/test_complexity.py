@@ -121,6 +121,8 @@ def test_path_lengths():
     (dict(k=0), 'k=0'),
     (dict(w=2.), 'w=2.0'),
     (dict(exp_ratio=0), 'exp_ratio=0'),
+    (dict(exp_ratio=math.inf), 'exp_ratio=inf'),
+    (dict(exp_ratio=math.nan), 'exp_ratio=nan'),
 ])
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):

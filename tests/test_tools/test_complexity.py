@@ -28,5 +28,5 @@ def test_shares():
 
 def test_error_is_one_line():
     result = run('-w', '5')
-    assert result.returncode != 0
+    assert result.returncode != 0 and not result.stdout
     assert result.stderr.splitlines()[-1].startswith('error: w=5')

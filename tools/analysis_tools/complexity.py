@@ -37,8 +37,8 @@ def main() -> None:
         for name, share in operator_shares(args.shares).items():
             print(f'{name:8}{share.params:8.2%}{share.flops:8.2%}')
         return
-    print(f'{"operator":8}{"params":>12}{"FLOPs":>16}{"path":>8}')
     rows = complexity(args.C, args.W, args.w, args.k, args.G, args.exp_ratio)
+    print(f'{"operator":8}{"params":>12}{"FLOPs":>16}{"path":>8}')
     for name, row in rows.items():
         print(f'{name:8}{row.params:12,}{row.flops:16,}{row.path_length:8.2f}')
 
