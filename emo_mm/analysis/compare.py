@@ -13,7 +13,7 @@ from torch import nn
 
 from emo_mm.utils import find_config
 
-from .flops import count_cost
+from .flops import Cost, count_cost
 from .from_config import build_model, default_shape
 from .peers import NO_SOURCE, PEERS, Peer
 from .timing import time_interleaved
@@ -115,7 +115,11 @@ def _of_config(path: Path) -> Candidate:
 
 
 def _of_metafile(config: Path) -> Tuple[Published, str]:
-    """What the metafile beside a config says of it."""
+    """What the metafile beside a config says of it.
+
+    Where a metafile repeats costs from the paper, those alone; elsewhere
+    those of the published network, counted.
+    """
     metafile = config.with_name('metafile.yml')
     models = []
     if metafile.is_file():
@@ -125,13 +129,18 @@ def _of_metafile(config: Path) -> Tuple[Published, str]:
             costs = model['Metadata']
             results = model.get('Results', [{}])[0].get('Metrics', {'': None})
             metric, result = next(iter(results.items()))
+            if isinstance(result, str):  # 'NaN'
+                metric, result = '', None
             params, flops = costs['Parameters'], costs['GFLOPs'] * 1e9
-            if 'Published Parameters' in costs:
-                params = _number(costs['Published Parameters'])
-                flops = _number(costs.get('Published FLOPs'))
+            if any(key in other['Metadata'] for other in models
+                   for key in _PRINTED):
+                params, flops = (_number(costs.get(key)) for key in _PRINTED)
             return Published(params, flops, result,
                              metric), costs.get('Note', '')
     return Published(), ''
+
+
+_PRINTED = ('Published Parameters', 'Published FLOPs')
 
 
 def _number(text: Optional[str]) -> Optional[float]:
@@ -247,13 +256,18 @@ def compare(candidates: List[Candidate],
         ``images_per_second`` and its ``quartiles``, ``peak_memory`` (bytes
         that a forward pass takes above the weights), ``published``, ``note``.
         What is not built has None for what is measured.
+
+    Raises:
+        ValueError: If there is no such device, or a network does not take
+            its shape.
     """
+    _check_device(device)
     rows, calls = [], {}
     for candidate in candidates:
         rows.append(_describe(candidate))
         if candidate.build is not None:
             model = candidate.build().eval()
-            cost = count_cost(model, (torch.rand(1, 3, *candidate.shape), ))
+            cost = _cost(model, candidate)
             rows[-1].update(params=cost.params, flops=cost.flops)
             images = torch.rand(batch_size, 3, *candidate.shape, device=device)
             # By place, as a name may be given twice.
@@ -281,6 +295,25 @@ def _describe(candidate: Candidate) -> dict:
         peak_memory=None,
         published=dict(vars(candidate.published)),
         note=candidate.note)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:  # as torch is built
+        raise ValueError(f'device={device!r} is not to be had: '
+                         f'{str(error).splitlines()[0]}') from error
+
+
+def _cost(model: nn.Module, candidate: Candidate) -> Cost:
+    try:
+        return count_cost(model, (torch.rand(1, 3, *candidate.shape), ))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        height, width = candidate.shape
+        raise ValueError(
+            f'model={candidate.name!r} does not run on {height}x{width}: '
+            f'{str(error).strip().splitlines()[-1]}\nWithout --shape, each '
+            'network runs at the size that it is published for.') from error
 
 
 @torch.inference_mode()

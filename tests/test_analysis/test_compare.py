@@ -2,6 +2,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,11 @@ def test_published_numbers_of_configs():
     candidate = find_candidate('emo_5m_parallel')
     assert candidate.published == Published(5.1e6, 964e6, 78.1,
                                             'Top 1 Accuracy')
+    candidate = find_candidate('emo_5m_attn_1234')
+    assert candidate.published == Published(None, 992e6)
+    candidate = find_candidate('emo_5m_mnetv3')
+    assert candidate.published == Published(5108848, 902.58e6)
+    assert 'diverged (NaN)' in candidate.note
 
 
 def test_families_of_the_plot():
@@ -179,7 +185,24 @@ def test_list_builds_nothing():
     assert all(row['params'] is None for row in rows)
 
 
-def test_bad_arguments():
-    result = run('emo_1m', '--batch-size', 0)
+@pytest.mark.parametrize('args, message', [
+    (('--batch-size', 0), '--batch-size=0 must be at least 1'),
+    (('--repeats', 0), '--repeats=0 must be at least 1'),
+    (('--shape', 0, 5), '--shape=[0, 5] must be at least 1 1'),
+])
+def test_bad_arguments(args, message):
+    result = run('emo_1m', *args)
     assert result.returncode != 0
-    assert '--batch-size=0 must be at least 1' in result.stderr
+    assert message in result.stderr
+
+
+def test_a_device_that_is_not_there():
+    with pytest.raises(ValueError, match="device='tpu' is not to be had"):
+        compare([], device='tpu')
+
+
+def test_a_network_of_one_size():
+    pytest.importorskip('timm')
+    candidate = find_candidate('timm:deit_tiny_patch16_224')
+    with pytest.raises(ValueError, match='_224.* does not run on 256x256: '):
+        compare([replace(candidate, shape=(256, 256))])

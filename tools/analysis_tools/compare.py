@@ -58,8 +58,12 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if not (args.models or args.list or args.plot):
         parser.error('name a MODEL, or give --list or --plot')
-    if args.batch_size < 1:
-        parser.error(f'--batch-size={args.batch_size} must be at least 1')
+    for name in ('batch_size', 'repeats'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name.replace("_", "-")}={getattr(args, name)} '
+                         'must be at least 1')
+    if args.shape and min(args.shape) < 1:
+        parser.error(f'--shape={args.shape} must be at least 1 1')
     return args
 
 
