@@ -1,6 +1,6 @@
 # make demo   train, test and draw a small detector
 # make test   run the tests
-# make test-configs  run every config through mim train and mim test
+# make test-configs  run every config through mim train and mim test, and check every peer
 # make clean  remove what these made
 #
 # All set up .venv first where that is missing. PYTHON=python3.12 chooses the
@@ -48,7 +48,8 @@ test: $(READY)
 
 test-configs: $(READY)
 	@echo '== Training and testing every config for an iteration or two =='
-	python -m pytest -m 'all_configs or not all_configs' tests/test_mim/test_tasks.py
+	python -m pytest -m 'all_configs or not all_configs' tests/test_mim/test_tasks.py \
+	    tests/test_configs tests/test_analysis/test_compare.py
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info emo_mm/.mim

@@ -10,6 +10,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from emo_mm.analysis.from_config import cost_of_config, default_shape
+
 CONFIGS = Path(__file__).parents[2] / 'configs'
 ROWS = {
     model['Name']: model
@@ -57,6 +59,25 @@ def test_params_are_the_printed_ones_or_the_metafile_says_why(name):
     costs = ROWS[name]['Metadata']
     ratio = costs['Parameters'] / printed_params(name)
     assert abs(ratio - 1) <= 0.03 or costs['Note']
+
+
+@pytest.mark.parametrize('name', [
+    name for name, row in ROWS.items() if 'Published FLOPs' in row['Metadata']
+    and 'Note' not in row['Metadata']
+])
+def test_flops_are_the_printed_ones(name):
+    """The same head costs the same: printed with one digit, maybe cut off."""
+    costs = ROWS[name]['Metadata']
+    printed, unit = costs['Published FLOPs'].split()
+    assert unit == 'G'
+    assert costs['GFLOPs'] == pytest.approx(float(printed), abs=0.1, rel=0.005)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_flops_of_the_metafile(name):
+    cfg = load(name)
+    cost, _ = cost_of_config(cfg, default_shape(cfg))
+    assert float(f'{cost.flops / 1e9:.4g}') == ROWS[name]['Metadata']['GFLOPs']
 
 
 @pytest.mark.parametrize('name', BY_DEFAULT)
