@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 import numpy as np
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from .plots import new_figure
@@ -51,7 +52,7 @@ def draw_similarities(matrices: List[Tuple[str, Tensor]], path: Path) -> None:
 
 def draw_attention(picture: np.ndarray, weights: Tensor,
                    position: Tuple[int, int], path: Path) -> None:
-    """Attention of one position, for each head, over a picture.
+    """A picture, and attention of one position over it for each head.
 
     Args:
         picture (ndarray): RGB, uint8, (H, W, 3).
@@ -60,28 +61,31 @@ def draw_attention(picture: np.ndarray, weights: Tensor,
             by a square.
         path (Path): Of the file to write.
     """
-    columns = min(4, len(weights))
-    rows = -(-len(weights) // columns)
+    num_panels = 1 + len(weights)
+    columns = min(4, num_panels)
+    rows = -(-num_panels // columns)
     figure = new_figure(3 * columns + 0.6, 3.2 * rows)
     panels = figure.subplots(rows, columns, squeeze=False)
     extent = (-0.5, weights.shape[2] - 0.5, weights.shape[1] - 0.5, -0.5)
     highest = float(weights.nan_to_num().max())
     row, column = position
-    for head, axes in enumerate(panels.flat):
+    for axes in panels.flat:
         axes.axis('off')
-        if head >= len(weights):
-            continue
+    for head, axes in enumerate(panels.flat[:num_panels], -1):
         axes.imshow(picture, extent=extent)
+        axes.add_patch(
+            Rectangle((column - 0.5, row - 0.5),
+                      1,
+                      1,
+                      fill=False,
+                      edgecolor='cyan',
+                      linewidth=2,
+                      zorder=3))
+        if head < 0:
+            axes.set_title(f'position {row}, {column}', fontsize=9)
+            continue
         image = axes.imshow(
             weights[head], cmap='inferno', alpha=0.75, vmin=0, vmax=highest)
-        axes.plot(
-            column,
-            row,
-            's',
-            markersize=12,
-            markerfacecolor='none',
-            markeredgecolor='cyan',
-            markeredgewidth=2)
         axes.set_title(f'head {head}', fontsize=9)
     figure.colorbar(image, ax=panels, label='attention')
     figure.savefig(path, bbox_inches='tight')
@@ -110,7 +114,7 @@ def draw_shares(shares: Dict[str, Tuple[float, float]], title: str,
                          color=color,
                          label=name)
         labels = [f'{value:.1%}' for value in values]
-        axes.bar_label(bars, labels, label_type='center', fontsize=8)
+        axes.bar_label(bars, labels, label_type='center', fontsize=7)
         left += values
     axes.set_xlim(0, 1)
     axes.invert_yaxis()

@@ -25,7 +25,8 @@ def grad_cam(model: nn.Module,
         and the layer.
 
     Raises:
-        ValueError: If there is no such layer or class.
+        ValueError: If there is no such class, or no such layer that gives a
+            map.
         ImportError: If the library is not installed.
     """
     try:
@@ -33,12 +34,13 @@ def grad_cam(model: nn.Module,
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
     except ImportError as error:
         raise ImportError(f'{error}: pip install grad-cam') from error
-    modules = dict(model.named_modules())
-    if layer and layer not in modules:
-        raise ValueError(f'layer={layer!r} is not a module of the model. Its '
-                         'backbone has '
-                         f'{", ".join(map_layers(model, inputs)[-5:])}.')
-    layer = layer or map_layers(model, inputs)[-1]
+    layers = map_layers(model, inputs)
+    of_backbone = [name for name in layers if name.startswith('backbone.')]
+    if layer and layer not in layers:
+        raise ValueError(f'layer={layer!r} is no module of the model that '
+                         'gives a map. Of the backbone there are '
+                         f'{", ".join(of_backbone[-5:])}.')
+    layer = layer or of_backbone[-1]
     with torch.inference_mode():
         logits = model(inputs)
     num_classes = logits.shape[1]
@@ -47,14 +49,14 @@ def grad_cam(model: nn.Module,
     elif label not in range(num_classes):
         raise ValueError(f'label={label} must lie between 0 and '
                          f'{num_classes - 1}.')
-    with GradCAM(model, [modules[layer]]) as cam:
+    with GradCAM(model, [model.get_submodule(layer)]) as cam:
         heat = cam(inputs, [ClassifierOutputTarget(label)])[0]
     return heat, label, layer
 
 
 def map_layers(model: nn.Module, inputs: Tensor) -> list:
-    """Names of the backbone's modules that give a map (B, C, H, W) of more
-    than one position, in the order in which they finish."""
+    """Names of modules that give a map (B, C, H, W) of more than one
+    position, in the order in which they finish."""
     names, handles = [], []
 
     def note(name):
@@ -67,8 +69,7 @@ def map_layers(model: nn.Module, inputs: Tensor) -> list:
         return hook
 
     for name, module in model.named_modules():
-        if name.startswith('backbone.'):
-            handles.append(module.register_forward_hook(note(name)))
+        handles.append(module.register_forward_hook(note(name)))
     try:
         with torch.inference_mode():
             model(inputs)

@@ -57,12 +57,14 @@ def test_class_and_layer_that_are_found(model):
 def test_layers_of_emo(folder):
     from emo_mm.visualization.inputs import load_classifier
     model, _ = load_classifier(folder / 'tiny.py', str(folder / 'tiny.pth'))
-    assert map_layers(model, torch.rand(1, 3, 64,
-                                        64))[-1] == ('backbone.stages.4')
+    layers = map_layers(model, torch.rand(1, 3, 64, 64))
+    assert layers[-2:] == ['backbone.stages.4', 'neck.norm']
+    assert grad_cam(model, torch.rand(1, 3, 64, 64))[2] == 'backbone.stages.4'
 
 
 def test_bad_arguments(model):
-    with pytest.raises(ValueError, match="layer='neck' is not a module"):
-        grad_cam(model, picture(), layer='neck')
+    for layer in ('neck', 'head'):
+        with pytest.raises(ValueError, match=f"'{layer}' .* gives a map"):
+            grad_cam(model, picture(), layer=layer)
     with pytest.raises(ValueError, match='label=2 must lie between 0 and 1'):
         grad_cam(model, picture(), label=2)
