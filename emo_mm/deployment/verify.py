@@ -16,20 +16,22 @@ class Tolerance:
     Attributes:
         raw (float): Largest difference of the network's outputs, over their
             largest value.
+        score (float): Largest difference of scores and probabilities.
         pixels (float): Largest difference of a box's coordinates.
         same (float): Least share of boxes that agree, by ``pixels``.
         mask (float): Least share of equal positions of a mask.
     """
     raw: float
+    score: float
     pixels: float
     same: float
     mask: float
 
 
 TOLERANCES = dict(
-    float32=Tolerance(raw=1e-4, pixels=0.5, same=1., mask=0.999),
-    float16=Tolerance(raw=2e-2, pixels=2., same=0.9, mask=0.98),
-    bfloat16=Tolerance(raw=1e-1, pixels=8., same=0.7, mask=0.9))
+    float32=Tolerance(raw=1e-4, score=1e-3, pixels=0.5, same=1., mask=0.999),
+    float16=Tolerance(raw=2e-2, score=0.1, pixels=2., same=0.9, mask=0.98),
+    bfloat16=Tolerance(raw=1e-1, score=0.3, pixels=8., same=0.7, mask=0.9))
 
 # Of an overlap, for boxes half a pixel off.
 SLACK = 0.02
@@ -156,8 +158,9 @@ def check_choice(whole: WholeDetector, raw: List[Tensor],
     offset = 0. if nms.get('class_agnostic', False) else 2. * sum(size)
     apart = boxes + offset * labels[:, None]
     chosen = results['boxes'] + offset * results['labels'][:, None]
-    known = [(np.abs(apart - box).max(1) <= tolerance.pixels).any()
-             for box in chosen]
+    known = [((np.abs(apart - box).max(1) <= tolerance.pixels) &
+              (np.abs(scores - score) <= tolerance.score)).any()
+             for box, score in zip(chosen, results['scores'])]
     overlaps = _overlaps(chosen, chosen) - np.eye(len(chosen))
     close = (overlaps.max(1, initial=0) > nms.iou_threshold + SLACK)
     lowest = scores - tolerance.raw
@@ -206,10 +209,11 @@ def _compare_top5(expected: np.ndarray, output: np.ndarray,
     # Classes may change places where PyTorch has them equal so far.
     gap = float(np.abs(expected[wanted] - expected[found]).max())
     same = gap <= tolerance.raw * expected.max()
+    passed = same and difference <= tolerance.score
     return Finding(
         f'probabilities: largest difference {difference:.1e}, top 5 '
         f'{"the same" if same else f"{found.tolist()}, not {wanted.tolist()}"}'
-        f' (top 1: class {wanted[0]}, {expected[wanted[0]]:.4f})', same)
+        f' (top 1: class {wanted[0]}, {expected[wanted[0]]:.4f})', passed)
 
 
 def _compare_boxes(expected: Dict[str, np.ndarray], results: Dict[str,
@@ -230,9 +234,13 @@ def _unmatched(boxes: Dict[str, np.ndarray], others: Dict[str, np.ndarray],
     """How many boxes the others lack, and the matched ones' distance."""
     lacking, largest = 0, 0.
     free = np.ones(len(others['boxes']), bool)
-    for box, label in zip(boxes['boxes'], boxes['labels']):
+    for box, score, label in zip(*(boxes[name]
+                                   for name in ('boxes', 'scores',
+                                                'labels'))):
         distances = np.abs(others['boxes'] - box).max(1)
-        distances[~free | (others['labels'] != label)] = np.inf
+        differs = np.abs(others['scores'] - score) > tolerance.score
+        differs |= others['labels'] != label
+        distances[~free | differs] = np.inf
         if distances.min(initial=np.inf) > tolerance.pixels:
             lacking += 1
         else:
