@@ -6,10 +6,9 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, EVALUATOR, METRICS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
-from PIL import Image
 
 from . import build, verify
-from .runner import ExportedModel, place_back, prepare
+from .runner import ExportedModel, place_back, prepare, read_picture
 
 # Steps that change a picture's size or crop it: the runner's part here.
 _SIZE_STEPS = ('Resize', 'ResizeEdge', 'CenterCrop', 'Pad')
@@ -52,7 +51,7 @@ def evaluate(cfg: Config,
     count = min(limit or len(dataset), len(dataset))
     for i in range(count):
         sample = dataset[i]['data_samples']
-        picture = Image.open(sample.img_path).convert('RGB')
+        picture = read_picture(sample.img_path)
         image, area = prepare(picture, model.metadata)
         for predictor, evaluator in zip(predictors, evaluators):
             results = place_back(predictor(image), area, picture.size)

@@ -14,6 +14,7 @@ from torch import nn
 
 from ..models.deploy import switch_to_deploy
 from . import build, formats, verify
+from .runner import ExportedModel, prepare, read_picture
 from .whole_model import WholeDetector, WholeModel
 
 Size = Tuple[int, int]
@@ -62,7 +63,7 @@ def export(cfg: Config,
     build.check_size(size)
     # Made beside ``out``, so that an unwritable folder shows at once and the
     # last step is a rename.
-    folder = Path(tempfile.mkdtemp(prefix=f'.{out.stem}-', dir=out.parent))
+    folder = _make_folder(out)
     try:
         model, classes = build.load_model(cfg, checkpoint)
         reference = copy.deepcopy(model)
@@ -73,6 +74,9 @@ def export(cfg: Config,
         formats.set_up(whole, format, precision, size)
         metadata = build.describe(cfg, whole, classes, size, dynamic,
                                   precision, input_type or kind.input_type)
+        images = []
+        if verified and kind.runs:
+            images = load_pictures(cfg, pictures, metadata, log)
         path = folder / out.name
         _write(kind, whole, path, metadata)
         if not verified:
@@ -81,7 +85,6 @@ def export(cfg: Config,
             for line in _check_without_running(path):
                 log(line)
         else:
-            images = load_pictures(cfg, pictures, metadata, log)
             raw_path = folder / f'raw{kind.suffix}'
             whole.with_raw = True
             names = [f'raw_{name}' for name in whole.raw_names]
@@ -94,6 +97,15 @@ def export(cfg: Config,
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return out
+
+
+def _make_folder(out: Path) -> Path:
+    """A new folder beside ``out``."""
+    try:
+        return Path(tempfile.mkdtemp(prefix=f'.{out.stem}-', dir=out.parent))
+    except OSError as error:
+        raise OSError(f'--out {out}: nothing can be written into '
+                      f'{out.parent.absolute()}: {error.strerror}.') from error
 
 
 def _write(kind: formats.Format, whole: WholeModel, path: Path,
@@ -119,7 +131,7 @@ def load_pictures(cfg: Config, paths: Sequence[str], metadata: dict,
             'pictures: drawn ones, as the test data of the config are not '
             'here; --images gives others')
     if paths:
-        return [Image.open(path).convert('RGB') for path in paths]
+        return [read_picture(path) for path in paths]
     from ..datasets.shapes import draw_image
     size = max(metadata['input']['height'], metadata['input']['width'])
     return [
@@ -145,7 +157,6 @@ def _test_pictures(cfg: Config, count: int) -> List[str]:
 def _verify(reference: nn.Module, plain: WholeModel, path: Path,
             raw_path: Path, pictures: List[Image.Image], metadata: dict,
             log: Callable[[str], None]) -> None:
-    from .runner import ExportedModel
     tolerance = verify.TOLERANCES[metadata['precision']]
     exported, raw_exported = ExportedModel(path), ExportedModel(raw_path)
     failed = False
@@ -172,7 +183,6 @@ def _verify(reference: nn.Module, plain: WholeModel, path: Path,
 
 def _images(pictures: List[Image.Image], metadata: dict) -> List[np.ndarray]:
     """Pictures at the export size, and at four others if it takes them."""
-    from .runner import prepare
     fixed = dict(metadata, input=dict(metadata['input'], dynamic=False))
     images = [prepare(picture, fixed)[0] for picture in pictures]
     if metadata['input']['dynamic']:

@@ -4,6 +4,7 @@ A writer takes a whole model and writes a file; the runner,
 ``tools/deployment/infer.py``, has an opener for each.
 """
 import importlib.util
+import io
 import json
 import os
 import sys
@@ -37,6 +38,7 @@ class Format:
         nms (bool): Whether it can hold non-maximum suppression.
         input_type (str): The input's default type.
         runs (bool): Whether it runs on this machine.
+        is_folder (bool): Whether its files are folders.
         own_environment (bool): Whether its packages ask for other versions
             than the rest of this package's.
     """
@@ -49,6 +51,7 @@ class Format:
     nms: bool = False
     input_type: str = 'uint8'
     runs: bool = True
+    is_folder: bool = False
     own_environment: bool = False
 
 
@@ -123,7 +126,10 @@ def write_exported_program(whole: WholeModel, image: torch.Tensor, path: Path,
     """PyTorch's own archive; it loads without this package."""
     program = export_program(whole, image)
     text = json.dumps(metadata)
-    torch.export.save(program, str(path), extra_files={METADATA_FILE: text})
+    # Its own writer aborts Python where the disk is full.
+    archive = io.BytesIO()
+    torch.export.save(program, archive, extra_files={METADATA_FILE: text})
+    path.write_bytes(archive.getbuffer())
 
 
 def write_tflite(whole: WholeModel, image: torch.Tensor, path: Path,
@@ -219,7 +225,8 @@ FORMATS = {
         'coreml', ('float32', 'float16'),
         write_coreml,
         input_type='float32',
-        runs=False),
+        runs=False,
+        is_folder=True),
 }
 INT8 = ('int8 is not offered: quantised convolutions ran at 0.7 to 0.97 of '
         "float32's speed, as the depth-wise ones and attention stay in "
@@ -265,6 +272,23 @@ def check_format(name: str, precision: str, dynamic: bool, out: Path) -> None:
     if not out.parent.is_dir():
         raise FileNotFoundError(f'--out {out}: there is no folder '
                                 f'{out.parent.absolute()}. Make it first.')
+    check_replaceable(out, kind)
+
+
+def check_replaceable(out: Path, kind: Format) -> None:
+    """Only a file of the format is replaced, or a package of Core ML.
+
+    Raises:
+        OSError: If ``out`` is something else.
+    """
+    if not out.exists():
+        return
+    if kind.is_folder and not (out / 'Manifest.json').is_file():
+        raise FileExistsError(f'--out {out} is there and is no {kind.suffix}. '
+                              'Remove it, or choose another name.')
+    if not kind.is_folder and not out.is_file():
+        raise IsADirectoryError(f'--out {out} is a folder. Choose the name of '
+                                'a file.')
 
 
 def set_up(whole: WholeModel, name: str, precision: str,

@@ -13,10 +13,11 @@ _PLACES = [
 ]
 _spec = spec_from_file_location(
     'emo_mm_infer', next(path for path in _PLACES if path.is_file()))
-_module = module_from_spec(_spec)
-_spec.loader.exec_module(_module)
+runner = module_from_spec(_spec)
+_spec.loader.exec_module(runner)
 
-ExportedModel = _module.ExportedModel
-prepare = _module.prepare
-place_back = _module.place_back
-choose_boxes = _module.choose_boxes
+ExportedModel = runner.ExportedModel
+prepare = runner.prepare
+read_picture = runner.read_picture
+place_back = runner.place_back
+choose_boxes = runner.choose_boxes

@@ -10,6 +10,7 @@ Example:
 """
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -81,7 +82,11 @@ def main() -> None:
 
 
 if __name__ == '__main__':
+    # As Ctrl-C does, so that nothing half written is left.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main()
+    except KeyboardInterrupt:
+        sys.exit('interrupted')
     except (ImportError, OSError, ValueError, VerificationError) as error:
         sys.exit(f'error: {error}')

@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 METADATA_FILE = 'metadata.json'
 
@@ -138,7 +138,7 @@ class ExportedModel:
     Raises:
         FileNotFoundError: If there is no such file.
         ImportError: If the runtime is not installed.
-        ValueError: If the file is not of ours.
+        ValueError: If the file is damaged or not of ours.
     """
 
     def __init__(self, path):
@@ -154,6 +154,8 @@ class ExportedModel:
         except ImportError as error:
             raise ImportError(f'{path} needs {packages}: pip install '
                               f'{packages.replace(" and", "")}') from error
+        except Exception as error:  # each runtime raises its own
+            raise ValueError(f'{path} cannot be opened: {error}') from error
         if 'task' not in metadata:
             raise ValueError(f'{path} holds no metadata of emo_mm. Export it '
                              'with tools/deployment/export.py.')
@@ -187,12 +189,40 @@ class ExportedModel:
 
     def __call__(self, picture):
         """The same of a picture (PIL.Image) of any size, in its pixels."""
-        picture = picture.convert('RGB')
+        picture = to_rgb(picture)
         image, area = prepare(picture, self.metadata)
         return place_back(self.results(image), area, picture.size)
 
 
 # --- Pictures ---------------------------------------------------------------
+def read_picture(path):
+    """A file's picture as RGB, turned upright as its EXIF data ask for.
+
+    Raises:
+        OSError: If the file is missing or no picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            return to_rgb(ImageOps.exif_transpose(picture))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise OSError(f'{path} cannot be read as a picture: {error}') from error
+
+
+def to_rgb(picture):
+    """A picture of any mode as RGB.
+
+    Raises:
+        ValueError: If its values are no grey levels of 8 or 16 bits.
+    """
+    if picture.mode[0] not in 'IF':
+        return picture.convert('RGB')
+    # Pillow would clip 16 bits at 255.
+    values = np.asarray(picture)
+    if picture.mode == 'F' or values.min() < 0 or values.max() > 65535:
+        raise ValueError(f'its mode is {picture.mode}, not one of 8 or 16 bits')
+    return Image.fromarray((values >> 8).astype(np.uint8)).convert('RGB')
+
+
 def prepare(picture, metadata):
     """Bring a picture to a size that the model takes.
 
@@ -346,40 +376,43 @@ def color_of(label):
 
 def draw(picture, results, metadata, threshold=0.3):
     """The picture with boxes, a coloured mask or the best five classes."""
-    picture = picture.convert('RGB')
+    picture = to_rgb(picture)
     classes = metadata['classes']
+    size = max(11, max(picture.size) // 60)
+    font = ImageFont.load_default(size)
     if 'mask' in results:
         colors = np.array([color_of(i) for i in range(len(classes))], np.uint8)
         overlay = Image.fromarray(colors[results['mask']])
         picture = Image.blend(picture, overlay, 0.5)
         ids, counts = np.unique(results['mask'], return_counts=True)
         lines = [(classes[i], color_of(i)) for i in ids[np.argsort(-counts)]]
-        return _write_lines(picture, lines[:12])
+        return _write_lines(picture, lines[:12], font)
     if 'probabilities' in results:
         probabilities = results['probabilities']
         best = np.argsort(-probabilities)[:5]
-        return _write_lines(picture, [(f'{classes[i]} {probabilities[i]:.3f}',
-                                       (255, 255, 255)) for i in best])
+        lines = [(f'{classes[i]} {probabilities[i]:.3f}', (255, 255, 255))
+                 for i in best]
+        return _write_lines(picture, lines, font)
     pen = ImageDraw.Draw(picture)
     for box, score, label in zip(results['boxes'], results['scores'],
                                  results['labels']):
         if score < threshold:
             continue
         color = color_of(int(label))
-        pen.rectangle([float(x) for x in box], outline=color, width=2)
+        pen.rectangle([float(x) for x in box], outline=color, width=size // 5)
         text = f'{classes[label]} {score:.2f}'
-        corner = float(box[0]), max(0., float(box[1]) - 11)
-        pen.rectangle(pen.textbbox(corner, text), fill=color)
-        pen.text(corner, text, fill=(0, 0, 0))
+        corner = float(box[0]), max(0., float(box[1]) - size)
+        pen.rectangle(pen.textbbox(corner, text, font), fill=color)
+        pen.text(corner, text, fill=(0, 0, 0), font=font)
     return picture
 
 
-def _write_lines(picture, lines):
+def _write_lines(picture, lines, font):
     pen = ImageDraw.Draw(picture)
     for i, (text, color) in enumerate(lines):
-        corner = (4, 4 + 13 * i)
-        pen.rectangle(pen.textbbox(corner, text), fill=(0, 0, 0))
-        pen.text(corner, text, fill=color)
+        corner = (4, 4 + font.size * 1.2 * i)
+        pen.rectangle(pen.textbbox(corner, text, font), fill=(0, 0, 0))
+        pen.text(corner, text, fill=color, font=font)
     return picture
 
 
@@ -431,17 +464,40 @@ def parse_args():
     return parser.parse_args()
 
 
+def targets(paths, folder):
+    """Where each picture is drawn, a place of its own.
+
+    Raises:
+        FileNotFoundError: If one of the paths is no file.
+        ValueError: If a picture would be drawn over itself.
+    """
+    stems = [Path(path).stem for path in paths]
+    places = []
+    for i, (path, stem) in enumerate(zip(paths, stems)):
+        if Path(path).is_dir():
+            raise FileNotFoundError(f'{path} is a folder. Give the pictures '
+                                    f'in it: {Path(path) / "*"}')
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'{path}: there is no such file.')
+        number = f'_{i}' if stems.count(stem) > 1 else ''
+        places.append(folder / f'{stem}{number}.png')
+        if places[-1].resolve() == Path(path).resolve():
+            raise ValueError(f'--out-dir {folder}: {path} would be drawn over '
+                             'itself. Choose another folder.')
+    return places
+
+
 def main():
     args = parse_args()
+    places = targets(args.images, args.out_dir)
     model = ExportedModel(args.model)
     found = {}
-    for path in args.images:
-        picture = Image.open(path).convert('RGB')
+    for path, target in zip(args.images, places):
+        picture = read_picture(path)
         results = model(picture)
         found[path] = summary(results, model.metadata, args.threshold)
         if not args.json:
             args.out_dir.mkdir(parents=True, exist_ok=True)
-            target = args.out_dir / f'{Path(path).stem}.png'
             draw(picture, results, model.metadata, args.threshold).save(target)
             print(f'{path} -> {target}')
     if args.json:
