@@ -14,9 +14,9 @@ from mmengine.registry import MODELS, init_default_scope
 ROOT = Path(__file__).parents[2]
 SIZES = dict(
     detector=(160, 160),
-    retinanet=(160, 192),
-    deeplab=(128, 128),
-    pspnet=(128, 160),
+    retinanet=(96, 128),
+    deeplab=(96, 96),
+    pspnet=(96, 128),
     classifier=(96, 96))
 CONFIGS = dict(
     detector='mmdet/ssdlite_emo_1m_shapes.py',

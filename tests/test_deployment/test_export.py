@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 pytest.importorskip('onnxruntime')
 pytest.importorskip('onnx')
 from emo_mm.deployment import build, export, formats, verify  # noqa: E402
-from emo_mm.deployment.runner import ExportedModel  # noqa: E402
+from emo_mm.deployment.runner import ExportedModel, runner  # noqa: E402
 from tests.test_deployment import conftest  # noqa: E402
 
 CLASSES, ROOT, SIZES = conftest.CLASSES, conftest.ROOT, conftest.SIZES
@@ -101,31 +102,21 @@ def test_metadata_travels(exported):
     assert metadata['emo_mm'] and metadata['nms']['iou_threshold'] == 0.45
 
 
-@pytest.mark.parametrize('input_type', ['uint8', 'float32'])
-def test_input_types(checkpoints, pictures, tmp_path, input_type):
-    path = tmp_path / 'x.onnx'
-    run_export(
-        'classifier',
-        checkpoints('classifier'),
-        path,
-        pictures[:1],
-        input_type=input_type)
-    model = ExportedModel(path)
-    assert model.metadata['input']['dtype'] == input_type
-    assert model.results(make_picture(0, 96,
-                                      96))['probabilities'].shape == (7, )
-
-
-def test_float16(checkpoints, pictures, tmp_path):
+def test_float16_of_a_picture_in_float32(checkpoints, pictures, tmp_path):
     path = tmp_path / 'half.onnx'
     run_export(
         'classifier',
         checkpoints('classifier'),
         path,
         pictures[:1],
+        input_type='float32',
         precision='float16')
     full = Path(checkpoints('classifier')).stat().st_size
     assert path.stat().st_size < 0.6 * full
+    model = ExportedModel(path)
+    assert model.metadata['input']['dtype'] == 'float32'
+    assert model.results(make_picture(0, 96,
+                                      96))['probabilities'].shape == (7, )
 
 
 def test_openvino(checkpoints, pictures, tmp_path):
@@ -137,6 +128,7 @@ def test_openvino(checkpoints, pictures, tmp_path):
         path,
         pictures[:1],
         format='openvino',
+        size=(96, 96),
         dynamic=True)
     assert log.count('\nat ') == 4 and 'FAIL' not in log
     assert ExportedModel(path).metadata['classes'] == list(CLASSES)
@@ -205,7 +197,8 @@ def test_boxes_that_differ_fail():
     assert verify.compare_results(expected, moved, tolerance).passed
     for change in (dict(boxes=boxes + np.float32(0.6)),
                    dict(labels=np.int64([1, 0])),
-                   dict(boxes=boxes[:1], labels=np.int64([0]))):
+                   dict(scores=np.float32([.9, .7])),
+                   {name: value[:1] for name, value in expected.items()}):
         finding = verify.compare_results(expected, dict(expected, **change),
                                          tolerance)
         assert not finding.passed
@@ -221,6 +214,11 @@ def test_masks_and_classes_that_differ_fail():
     first = np.float32([.4, .3, .1, .1, .06, .04])
     finding = verify.compare_results(
         dict(probabilities=first), dict(probabilities=first[::-1]), tolerance)
+    assert not finding.passed
+    # In the same order, but as logits.
+    finding = verify.compare_results(
+        dict(probabilities=first), dict(probabilities=np.log(first)),
+        tolerance)
     assert not finding.passed
 
 
@@ -249,6 +247,18 @@ def test_bad_arguments(empty_folder):
     refuse('at least 32', size=(16, 320))
     refuse("checkpoint='none.pth' is not a file", error=FileNotFoundError)
     refuse('there is no folder', out='a/x.onnx', error=FileNotFoundError)
+
+
+def test_only_files_of_the_format_are_replaced(tmp_path):
+    for suffix, error in (('.onnx', IsADirectoryError), ('.mlpackage',
+                                                         FileExistsError)):
+        out = tmp_path / f'mine{suffix}'
+        out.mkdir()
+        (out / 'notes.txt').touch()
+        kind = next(k for k in formats.FORMATS.values() if k.suffix == suffix)
+        with pytest.raises(error, match=f'mine{suffix} is'):
+            formats.check_replaceable(out, kind)
+        assert (out / 'notes.txt').is_file()
 
 
 def test_formats_of_one_size(empty_folder, monkeypatch):
@@ -295,7 +305,8 @@ def test_the_command_names_what_is_wrong(tmp_path):
                           capture_output=True,
                           text=True)
     assert done.returncode != 0
-    assert done.stderr.strip().splitlines()[-1].startswith('error: ')
+    assert done.stderr.strip().splitlines()[-1].startswith(
+        'error: --out /proc/x.onnx: nothing can be written')
     assert 'Traceback' not in done.stderr
 
 
@@ -313,6 +324,53 @@ def test_class_names():
 
 
 # --- The runner and the metrics ----------------------------------------------
+def test_pictures_of_all_kinds_are_read(tmp_path):
+    left_dark = Image.new('L', (8, 4), 200)
+    left_dark.paste(50, (0, 0, 4, 4))
+    exif = Image.Exif()
+    exif[274] = 3  # turn by 180 degrees
+    kinds = {
+        'upside_down.png': (left_dark.rotate(180), dict(exif=exif)),
+        'grey.png': (left_dark, {}),
+        'transparent.png': (left_dark.convert('RGBA'), {}),
+        'palette.gif': (left_dark.convert('P'), {}),
+        'deep.png': (Image.fromarray(np.uint16(left_dark) * 256), {}),
+    }
+    for name, (picture, options) in kinds.items():
+        picture.save(tmp_path / name, **options)
+        read = np.array(runner.read_picture(tmp_path / name))
+        assert read.shape == (4, 8, 3), name
+        assert read[2, 1].tolist() == [50] * 3, name
+        assert read[2, 6].tolist() == [200] * 3, name
+    Image.new('F', (8, 4), 0.5).save(tmp_path / 'real.tiff')
+    (tmp_path / 'text.jpg').write_text('no picture')
+    for name in ('real.tiff', 'text.jpg', 'none.png'):
+        with pytest.raises(OSError, match=f'{name} cannot be read'):
+            runner.read_picture(tmp_path / name)
+
+
+def test_no_drawing_replaces_another_or_the_picture(tmp_path):
+    paths = [tmp_path / name for name in ('a.jpg', 'a.png', 'b.png')]
+    for path in paths:
+        path.touch()
+    places = runner.targets(paths, tmp_path / 'drawn')
+    assert len(set(places)) == 3 and places[2].name == 'b.png'
+    with pytest.raises(ValueError, match='drawn over itself'):
+        runner.targets(paths[2:], tmp_path)
+    with pytest.raises(FileNotFoundError, match='is a folder'):
+        runner.targets([tmp_path], tmp_path)
+    with pytest.raises(FileNotFoundError, match='no such file'):
+        runner.targets([tmp_path / 'none.png'], tmp_path)
+
+
+def test_a_damaged_model_is_named(exported, tmp_path):
+    content = exported('classifier')[0].read_bytes()
+    path = tmp_path / 'half.onnx'
+    path.write_bytes(content[:len(content) // 2])
+    with pytest.raises(ValueError, match='half.onnx cannot be opened'):
+        ExportedModel(path)
+
+
 def test_the_runner_needs_no_torch(exported, pictures, tmp_path):
     """numpy, Pillow and onnxruntime, in an environment of their own."""
     environment = tmp_path / 'environment'
