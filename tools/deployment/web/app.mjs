@@ -13,8 +13,9 @@ let models, metadata, session, picture, results;
 
 async function load(name) {
   say('Loading the model …');
-  metadata = models[name];
-  session = await ort.InferenceSession.create(`models/${encodeURIComponent(name)}`);
+  const loaded = await ort.InferenceSession.create(`models/${encodeURIComponent(name)}`);
+  await session?.release();
+  [session, metadata, results] = [loaded, models[name], undefined];
   say(`${metadata.task}, ${metadata.classes.length} classes. Choose a picture.`);
 }
 
@@ -186,26 +187,38 @@ function drawMask(color) {
 }
 
 // --- The page ---------------------------------------------------------------
+// One thing after the other, as a session runs one picture at a time.
+let last = Promise.resolve();
+function queue(work) {
+  last = last.then(work).catch((error) => say(`error: ${error.message ?? error}`));
+  return last;
+}
+
 async function show(source) {
+  picture = source;
+  await run(source);
+  draw(source);
+  document.body.dataset.done = Number(document.body.dataset.done ?? 0) + 1;
+}
+
+async function read(file) {
   try {
-    await run(source);
-    draw(source);
-    document.body.dataset.done = Number(document.body.dataset.done ?? 0) + 1;
-  } catch (error) {
-    say(`error: ${error.message ?? error}`);
+    return await createImageBitmap(file);
+  } catch {
+    throw new Error(`${file.name} is not a picture that this browser reads`);
   }
 }
 
-element('picture').onchange = async ({ target }) => {
-  if (!target.files.length) return;
+element('picture').onchange = ({ target }) => {
+  const [file] = target.files;
+  if (!file) return;
   stopCamera();
-  picture = await createImageBitmap(target.files[0]);
-  await show(picture);
+  queue(async () => show(await read(file)));
 };
-element('model').onchange = async ({ target }) => {
+element('model').onchange = ({ target }) => queue(async () => {
   await load(target.value);
   if (picture) await show(picture);
-};
+});
 element('threshold').oninput = ({ target }) => {
   element('shown').textContent = Number(target.value).toFixed(2);
   if (picture && results) draw(picture);
@@ -220,18 +233,21 @@ function stopCamera() {
 element('camera').onclick = async () => {
   if (stream) return stopCamera();
   const video = document.createElement('video');
+  let own;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } });
+    own = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } });
+    stream = own;
   } catch (error) {
     return say(`error: no camera (${error.message})`);
   }
   element('camera').textContent = 'Stop the camera';
   video.srcObject = stream;
   await video.play();
-  while (stream) {
-    const frame = await createImageBitmap(video);
-    picture = frame;
-    await show(frame);
+  while (stream === own) {
+    await queue(async () => {
+      const frame = await createImageBitmap(video);
+      if (stream === own) await show(frame);
+    });
     await new Promise(requestAnimationFrame);
   }
 };

@@ -8,6 +8,7 @@ Example:
     python tools/deployment/web/serve.py detector.onnx segmenter.onnx
 """
 import argparse
+import errno
 import json
 import os
 import shutil
@@ -119,6 +120,8 @@ def make_server(paths, port, cache):
     for path in paths:
         if path.suffix != '.onnx':
             raise ValueError(f'{path}: the browser runs .onnx files.')
+        if path.name in models:
+            raise ValueError(f'{path}: two models are named {path.name}.')
         metadata = ExportedModel(path).metadata
         metadata['colors'] = [
             color_of(i) for i in range(len(metadata['classes']))
@@ -142,7 +145,13 @@ def main():
                      'emo_mm').expanduser(),
         help='where the runtime is kept; defaults to %(default)s')
     args = parser.parse_args()
-    server = make_server(args.models, args.port, args.cache)
+    try:
+        server = make_server(args.models, args.port, args.cache)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise OSError(f'--port {args.port} is in use. Choose another, or 0 '
+                      'for a free one.') from error
     print(f'http://localhost:{server.server_port} (Ctrl-C ends)')
     try:
         server.serve_forever()
