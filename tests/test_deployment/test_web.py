@@ -18,7 +18,12 @@ ROOT, SIZES = conftest.ROOT, conftest.SIZES
 read_config = conftest.read_config
 
 BROWSER = shutil.which('chromium') or shutil.which('google-chrome')
-KINDS = ('detector', 'deeplab', 'classifier')
+# Sizes of pictures; of them, the segmenter takes any.
+PICTURES = dict(
+    detector=SIZES['detector'],
+    deeplab=(97, 143),
+    classifier=SIZES['classifier'])
+KINDS = tuple(PICTURES)
 TAKE = '''() => Object.fromEntries(Object.entries(emo.results()).filter(
   ([, value]) => value.dims).map(([name, {data, dims}]) =>
   [name, {data: Array.from(data), dims}]))'''
@@ -40,6 +45,7 @@ def page(checkpoints, tmp_path_factory):
             'onnx',
             folder / f'{kind}.onnx',
             SIZES[kind],
+            dynamic=PICTURES[kind] != SIZES[kind],
             verified=False,
             log=lambda line: None)
     path = ROOT / 'tools/deployment/web/serve.py'
@@ -56,7 +62,11 @@ def page(checkpoints, tmp_path_factory):
     thread.start()
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(
-            executable_path=BROWSER, args=['--no-sandbox'])
+            executable_path=BROWSER,
+            args=[
+                '--no-sandbox', '--use-fake-device-for-media-stream',
+                '--use-fake-ui-for-media-stream'
+            ])
         page = browser.new_page()
         page.goto(f'http://localhost:{server.server_port}/')
         page.wait_for_selector('body[data-ready]', timeout=120000)
@@ -67,18 +77,13 @@ def page(checkpoints, tmp_path_factory):
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_results_are_pytorchs(page, checkpoints, pictures, tmp_path, kind):
-    """A real picture at the size of the model's input."""
-    height, width = SIZES[kind]
+    """A real picture of a size that the model takes."""
+    height, width = PICTURES[kind]
     picture = Image.open(pictures[0]).convert('RGB').resize((width, height))
     picture.save(tmp_path / 'picture.png')
     page.select_option('#model', f'{kind}.onnx')
-    page.wait_for_function(
-        f'document.getElementById("status").textContent.startsWith('
-        f'"{dict(detector="det", deeplab="seg", classifier="cla")[kind]}")'
-        ' || document.body.dataset.done')
-    page.evaluate('delete document.body.dataset.done')
     page.set_input_files('#picture', tmp_path / 'picture.png')
-    page.wait_for_selector('body[data-done]', timeout=120000)
+    page.evaluate('emo.idle()')
     assert page.evaluate('crossOriginIsolated')
     taken = page.evaluate(TAKE)
     results = {
@@ -90,3 +95,23 @@ def test_results_are_pytorchs(page, checkpoints, pictures, tmp_path, kind):
     finding = verify.compare_results(expected, results,
                                      verify.TOLERANCES['float32'])
     assert finding.passed, finding.text
+
+
+def test_what_is_no_picture_is_named(page, tmp_path):
+    (tmp_path / 'notes.png').write_text('no picture')
+    page.set_input_files('#picture', tmp_path / 'notes.png')
+    page.evaluate('emo.idle()')
+    assert page.text_content('#status').startswith(
+        'error: notes.png is not a picture')
+
+
+def test_the_camera_is_shown_until_stopped(page):
+    """Chromium's camera of tests, whose frames are 640 x 480."""
+    page.click('#camera')
+    page.wait_for_function('emo.results()?.width === 640')
+    page.click('#camera')
+    page.evaluate('emo.idle()')
+    assert page.text_content('#camera') == 'Start the camera'
+    time = page.evaluate('emo.results().time')
+    page.wait_for_timeout(500)
+    assert page.evaluate('emo.results().time') == time
