@@ -104,6 +104,9 @@ def write_openvino(whole: WholeModel, image: torch.Tensor, path: Path,
     write_onnx(whole, image, onnx_file, metadata)
     model = openvino.convert_model(str(onnx_file))
     onnx_file.unlink()
+    # One that the converter makes of several operators loses its name.
+    for output, name in zip(model.outputs, metadata['outputs']):
+        output.get_tensor().set_names({name})
     for key, value in pack(metadata).items():
         model.set_rt_info(value, ['emo_mm', key])
     openvino.save_model(

@@ -120,7 +120,7 @@ def test_float16_of_a_picture_in_float32(checkpoints, pictures, tmp_path):
 
 
 def test_openvino(checkpoints, pictures, tmp_path):
-    pytest.importorskip('openvino')
+    openvino = pytest.importorskip('openvino')
     path = tmp_path / 'detector.xml'
     log = run_export(
         'detector',
@@ -132,6 +132,9 @@ def test_openvino(checkpoints, pictures, tmp_path):
         dynamic=True)
     assert log.count('\nat ') == 4 and 'FAIL' not in log
     assert ExportedModel(path).metadata['classes'] == list(CLASSES)
+    model = openvino.Core().read_model(path)
+    assert [out.names for out in model.outputs] == [{'boxes'}, {'scores'},
+                                                    {'labels'}]
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         'detector.bin', 'detector.xml'
     ]
