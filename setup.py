@@ -140,7 +140,9 @@ setup(
         'openmmlab': OPENMMLAB + FVCORE,
         'peers': FVCORE + PEERS,
         'visualization': VISUALIZATION,
-        'test': FVCORE + PEERS + VISUALIZATION + ['pytest', 'build'],
+        'test':
+        FVCORE + PEERS + VISUALIZATION + ['pytest', 'build', 'playwright'] +
+        EXPORT['onnx'] + EXPORT['openvino'] + EXPORT['coreml'],
         **EXPORT,
     },
     cmdclass={'build_py': build_py},
