@@ -118,8 +118,14 @@ EXPORT = {
     'openvino': ['onnx', 'openvino'],
     'coreml': ['coremltools>=9.0'],
     'tflite': ['litert-torch==0.10.0', 'ai-edge-litert==2.3.0'],
-    'executorch': ['executorch==1.2.0'],
+    # Its runtime is linked with this torch.
+    'executorch': ['executorch==1.2.0', 'torch==2.11.*'],
 }
+# Formats that fit constraints.txt are tested; playwright drives a browser.
+TEST = ['pytest', 'build', 'playwright'] + [
+    package for name in ('onnx', 'openvino', 'coreml')
+    for package in EXPORT[name]
+]
 
 version = re.search(r"__version__ = '(.+)'",
                     (ROOT / 'emo_mm' / '__init__.py').read_text())[1]
@@ -140,9 +146,7 @@ setup(
         'openmmlab': OPENMMLAB + FVCORE,
         'peers': FVCORE + PEERS,
         'visualization': VISUALIZATION,
-        'test':
-        FVCORE + PEERS + VISUALIZATION + ['pytest', 'build', 'playwright'] +
-        EXPORT['onnx'] + EXPORT['openvino'] + EXPORT['coreml'],
+        'test': FVCORE + PEERS + VISUALIZATION + TEST,
         **EXPORT,
     },
     cmdclass={'build_py': build_py},
