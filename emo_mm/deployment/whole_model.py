@@ -75,7 +75,9 @@ class WholeModel(nn.Module):
                 (1, 3, H, W) if ``channels_first``.
         """
         if not self.channels_first:
-            image = image.permute(2, 0, 1)[None]
+            # Without contiguous() some torch give all maps channels-last
+            # strides, which ExecuTorch has not.
+            image = image.permute(2, 0, 1)[None].contiguous()
         size = image.shape[2:]
         raw = self.network(self.prepare(image).to(self.precision))
         raw = [out.float() for out in raw]
