@@ -235,8 +235,7 @@ def _unmatched(boxes: Dict[str, np.ndarray], others: Dict[str, np.ndarray],
     lacking, largest = 0, 0.
     free = np.ones(len(others['boxes']), bool)
     for box, score, label in zip(*(boxes[name]
-                                   for name in ('boxes', 'scores',
-                                                'labels'))):
+                                   for name in ('boxes', 'scores', 'labels'))):
         distances = np.abs(others['boxes'] - box).max(1)
         differs = np.abs(others['scores'] - score) > tolerance.score
         differs |= others['labels'] != label

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from PIL import Image
 
 pytest.importorskip('onnxruntime')
@@ -201,7 +202,8 @@ def test_boxes_that_differ_fail():
     for change in (dict(boxes=boxes + np.float32(0.6)),
                    dict(labels=np.int64([1, 0])),
                    dict(scores=np.float32([.9, .7])),
-                   {name: value[:1] for name, value in expected.items()}):
+                   dict(
+                       (name, value[:1]) for name, value in expected.items())):
         finding = verify.compare_results(expected, dict(expected, **change),
                                          tolerance)
         assert not finding.passed
@@ -249,6 +251,9 @@ def test_bad_arguments(empty_folder):
     refuse('int8 is not offered', precision='int8')
     refuse('at least 32', size=(16, 320))
     refuse("checkpoint='none.pth' is not a file", error=FileNotFoundError)
+    Path('text.pth').write_text('no checkpoint')
+    refuse('text.pth. cannot be read', checkpoint='text.pth')
+    Path('text.pth').unlink()
     refuse('there is no folder', out='a/x.onnx', error=FileNotFoundError)
 
 
@@ -284,6 +289,8 @@ def test_a_checkpoint_of_another_model(checkpoints, empty_folder):
 
 
 def test_unsupported_heads(empty_folder):
+    with pytest.raises(ValueError, match='must describe a model'):
+        build.check_supported(Config(dict(default_scope='mmdet')))
     cfg = read_config('detector')
     cfg.model.bbox_head.type = 'FCOSHead'
     with pytest.raises(ValueError, match='bbox_head.type=.FCOSHead'):
