@@ -152,8 +152,9 @@ class ExportedModel:
         try:
             metadata, self._run = opener(path)
         except ImportError as error:
-            raise ImportError(f'{path} needs {packages}: pip install '
-                              f'{packages.replace(" and", "")}') from error
+            raise ImportError(
+                f'{path} needs {packages}: pip install '
+                f'{packages.replace(" and", "")} ({error})') from error
         except Exception as error:  # each runtime raises its own
             raise ValueError(f'{path} cannot be opened: {error}') from error
         if 'task' not in metadata:
@@ -205,7 +206,8 @@ def read_picture(path):
         with Image.open(path) as picture:
             return to_rgb(ImageOps.exif_transpose(picture))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise OSError(f'{path} cannot be read as a picture: {error}') from error
+        raise OSError(
+            f'{path} cannot be read as a picture: {error}') from error
 
 
 def to_rgb(picture):
@@ -219,7 +221,8 @@ def to_rgb(picture):
     # Pillow would clip 16 bits at 255.
     values = np.asarray(picture)
     if picture.mode == 'F' or values.min() < 0 or values.max() > 65535:
-        raise ValueError(f'its mode is {picture.mode}, not one of 8 or 16 bits')
+        raise ValueError(
+            f'its mode is {picture.mode}, not one of 8 or 16 bits')
     return Image.fromarray((values >> 8).astype(np.uint8)).convert('RGB')
 
 
@@ -374,6 +377,12 @@ def color_of(label):
         int(255 * light * min(max(value, 0), 1)) for value in channels)
 
 
+def _readable_on(color):
+    """Black or white."""
+    light = np.dot(color, (0.3, 0.59, 0.11)) > 110
+    return (0, 0, 0) if light else (255, 255, 255)
+
+
 def draw(picture, results, metadata, threshold=0.3):
     """The picture with boxes, a coloured mask or the best five classes."""
     picture = to_rgb(picture)
@@ -403,7 +412,7 @@ def draw(picture, results, metadata, threshold=0.3):
         text = f'{classes[label]} {score:.2f}'
         corner = float(box[0]), max(0., float(box[1]) - size)
         pen.rectangle(pen.textbbox(corner, text, font), fill=color)
-        pen.text(corner, text, fill=(0, 0, 0), font=font)
+        pen.text(corner, text, fill=_readable_on(color), font=font)
     return picture
 
 

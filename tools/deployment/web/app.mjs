@@ -123,9 +123,11 @@ async function run(source) {
 }
 
 function draw(source) {
-  canvas.width = source.width;
-  canvas.height = source.height;
-  pen.drawImage(source, 0, 0);
+  // Small pictures are enlarged, so that there is room for names.
+  const enlarged = Math.max(1, Math.ceil(640 / Math.max(source.width, source.height)));
+  canvas.width = source.width * enlarged;
+  canvas.height = source.height * enlarged;
+  pen.drawImage(source, 0, 0, canvas.width, canvas.height);
   const color = (label) => `rgb(${metadata.colors[label].join(' ')})`;
   let lines = [];
   if (results.boxes) lines = drawBoxes(color);
@@ -146,21 +148,27 @@ function draw(source) {
   say(`${results.time.toFixed(0)} ms at ${results.area.width} × ${results.area.height}`);
 }
 
+function readableOn([red, green, blue]) {
+  return 0.3 * red + 0.59 * green + 0.11 * blue > 110 ? 'black' : 'white';
+}
+
 function drawBoxes(color) {
   const threshold = Number(element('threshold').value);
-  const size = Math.max(12, Math.round(canvas.width / 50));
+  const size = Math.max(14, Math.round(canvas.width / 50));
+  const enlarged = canvas.width / results.width;
   const lines = [];
   pen.font = `${size}px sans-serif`;
   pen.lineWidth = size / 6;
   results.scores.data.forEach((score, i) => {
     if (score < threshold) return;
     const label = results.labels.data[i];
-    const [x1, y1, x2, y2] = results.boxes.data.slice(4 * i, 4 * i + 4);
+    const [x1, y1, x2, y2] = [...results.boxes.data.slice(4 * i, 4 * i + 4)]
+      .map((x) => x * enlarged);
     const text = `${metadata.classes[label]} ${score.toFixed(2)}`;
     pen.strokeStyle = pen.fillStyle = color(label);
     pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
     pen.fillRect(x1, Math.max(0, y1 - size), pen.measureText(text).width, size);
-    pen.fillStyle = 'black';
+    pen.fillStyle = readableOn(metadata.colors[label]);
     pen.fillText(text, x1, Math.max(0, y1 - size) + size * 0.85);
     lines.push([label, text]);
   });
