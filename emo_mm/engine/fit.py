@@ -150,15 +150,19 @@ def check_same_labels(classes: Sequence[str], reference: Sequence[str],
         ValueError: If a class is unknown there or has another label. Where
             all are unknown they are taken for other names of the same.
     """
-    labels = {name: label for label, name in enumerate(reference)}
-    if not set(labels) & set(classes):
+    reference = list(reference)
+    if not set(reference) & set(classes):
         return
     for label, name in enumerate(classes):
-        if labels.get(name) != label:
+        # By label, as a name may stand for two: ImageNet has two 'crane's.
+        if reference[label:label + 1] != [name]:
             missing = [name for name in reference if name not in classes]
+            other = 'no class'
+            if name in reference:
+                other = reference.index(name)
             raise ValueError(
                 f'{field} gives {name!r} the label {label}, which is '
-                f'{labels.get(name, "no class")} in {source}: they have '
+                f'{other} in {source}: they have '
                 f'{len(classes)} and {len(reference)} classes, of which '
                 f'{missing[:8]} are missing in the first. Give both the same '
                 'classes in the same order. Where folders are the classes, '

@@ -74,6 +74,10 @@ def test_same_labels(classes):
     check_same_labels(classes, 'abc', 'val', 'train')
 
 
+def test_two_labels_of_one_name():
+    check_same_labels('aba', 'aba', 'val', 'train')
+
+
 @pytest.mark.parametrize('classes, text', [
     ('ac', "val gives 'c' the label 1, which is 2 in train: they have 2 and 3 "
      "classes, of which ['b'] are missing"),
