@@ -1,4 +1,5 @@
 """The guides and the README's snippets, run as they are written."""
+import os
 import re
 import shutil
 import subprocess
@@ -198,6 +199,30 @@ def test_segmentation_guide_with_masks_of_ade20k(checkout):
         ("'masks/train'", "'annotations'"), ("'images/val'", "'images'"),
         ("'masks/val'", "'annotations'"), ('batch_size = 4', 'batch_size = 2'))
     train(checkout, 'mmsegmentation', config, *SEGMENTER)
+
+
+def test_a_block_of_ones_own(checkout, monkeypatch):
+    pytest.importorskip('mmpretrain')
+    from emo_mm.datasets.shapes import generate_imagenet
+    generate_imagenet(
+        checkout / 'data/imagenet', dict(train=1, val=1), size=32)
+    write_config(checkout, 'docs/studies.md', 'my_block.py')
+    config = write_config(checkout, 'docs/studies.md', 'my_config.py')
+    path = os.pathsep.join(['.', os.environ.get('PYTHONPATH', '')])
+    monkeypatch.setenv('PYTHONPATH', path.rstrip(os.pathsep))
+    loaders = [
+        f'{loop}_dataloader.{option}' for loop in ('train', 'val')
+        for option in ('batch_size=2', 'num_batch_per_epoch=1')
+    ]
+    result = run_mim(checkout, 'train', 'mmpretrain', config, '--cfg-options',
+                     *QUICK, *loaders, 'train_cfg.max_epochs=1')
+    assert result.returncode == 0
+    weights = torch.load(
+        checkout / 'work_dirs/my_config/epoch_1.pth',
+        weights_only=False)['state_dict']
+    # The DW-Convs that are left are those of the blocks that shrink the map.
+    convs = [key for key in weights if key.endswith('operator.conv.weight')]
+    assert len(convs) == 5
 
 
 @pytest.mark.parametrize('config, checkpoint', [
