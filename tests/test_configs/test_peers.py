@@ -62,8 +62,8 @@ def test_params_are_the_printed_ones_or_the_metafile_says_why(name):
 
 
 @pytest.mark.parametrize('name', [
-    name for name, row in ROWS.items() if 'Published FLOPs' in row['Metadata']
-    and 'Note' not in row['Metadata']
+    name for name, row in ROWS.items()
+    if 'Published FLOPs' in row['Metadata'] and 'Note' not in row['Metadata']
 ])
 def test_flops_are_the_printed_ones(name):
     """The same head costs the same: printed with one digit, maybe cut off."""

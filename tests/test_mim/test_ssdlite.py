@@ -166,9 +166,7 @@ def test_another_number_of_classes(trained):
     assert result.returncode != 0
     assert ('model.bbox_head.num_classes=3, but train_dataloader.dataset has '
             '80 classes') in result.stdout
-    classes = [
-        name for name in coco_categories().values() if ' ' not in name
-    ]
+    classes = [name for name in coco_categories().values() if ' ' not in name]
     data = f'dataloader.dataset.metainfo.classes=({",".join(classes)})'
     result = train(folder, 'finetuned', *FROM_SCRATCH, *options,
                    f'model.bbox_head.num_classes={len(classes)}',
