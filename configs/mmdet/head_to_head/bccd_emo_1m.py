@@ -63,7 +63,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/val.json')
 test_evaluator = val_evaluator
 
-train_cfg = dict(max_epochs=30, val_interval=10)
+train_cfg = dict(max_epochs=60, val_interval=20)
 optim_wrapper = dict(
     optimizer=dict(lr=2e-3), paramwise_cfg=dict(norm_decay_mult=0.))
 auto_scale_lr = dict(base_batch_size=16)
