@@ -16,6 +16,7 @@ from typing import Callable, Optional, Tuple
 
 import torch
 
+from ..models import EMO
 from .whole_model import WholeDetector, WholeModel
 
 METADATA_FILE = 'metadata.json'
@@ -165,6 +166,7 @@ def write_coreml(whole: WholeModel, image: torch.Tensor, path: Path,
     """Core ML's ML Program, for iOS 18, with a picture as input."""
     import coremltools as ct
     program = export_program(whole, image).run_decompositions({})
+    _drop_aliases(program.graph_module.graph)
     kinds = dict(float32=ct.precision.FLOAT32, float16=ct.precision.FLOAT16)
     model = ct.convert(
         program,
@@ -176,6 +178,14 @@ def write_coreml(whole: WholeModel, image: torch.Tensor, path: Path,
     model.version = metadata['emo_mm']
     model.user_defined_metadata.update(pack(metadata))
     model.save(str(path))
+
+
+def _drop_aliases(graph: torch.fx.Graph) -> None:
+    """Slices that take all of a map become these; Core ML knows none."""
+    for node in graph.nodes:
+        if node.target is torch.ops.aten.alias.default:
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
 
 
 def append_metadata(path: Path, metadata: dict) -> None:
@@ -306,6 +316,11 @@ def set_up(whole: WholeModel, name: str, precision: str,
     """
     kind = FORMATS[name]
     whole.channels_first = name == 'coreml'
+    if name == 'executorch':
+        # It refuses channels-last maps.
+        for module in whole.modules():
+            if isinstance(module, EMO):
+                module.channels_last = False
     if name != 'openvino' and name != 'coreml':
         # These two convert a float32 model themselves.
         whole.to_precision(getattr(torch, precision))

@@ -75,8 +75,7 @@ class WholeModel(nn.Module):
                 (1, 3, H, W) if ``channels_first``.
         """
         if not self.channels_first:
-            # Without contiguous() some torch give all maps channels-last
-            # strides, which ExecuTorch has not.
+            # The permuted picture would be channels last, see _rows.
             image = image.permute(2, 0, 1)[None].contiguous()
         size = image.shape[2:]
         raw = self.network(self.prepare(image).to(self.precision))
@@ -235,8 +234,7 @@ class WholeDetector(WholeModel):
         """Logits (P, C) and deltas (P, 4) of each level's P priors."""
         count = len(raw) // 2
         channels = self.head.cls_out_channels
-        return [(logits[0].permute(1, 2, 0).reshape(-1, channels),
-                 deltas[0].permute(1, 2, 0).reshape(-1, 4))
+        return [(_rows(logits[0], channels), _rows(deltas[0], 4))
                 for logits, deltas in zip(raw[:count], raw[count:])]
 
     def _activate(self, logits: Tensor) -> Tensor:
@@ -325,6 +323,16 @@ class WholeDetector(WholeModel):
         scores, index = scores.topk(self.settings.nms_pre)
         prior = (index // classes).clamp(max=count - 1)
         return scores, index % classes, deltas[prior], priors[prior]
+
+
+def _rows(x: Tensor, length: int) -> Tensor:
+    """(C, H, W) to (H * W * C / length, length).
+
+    The clone is for ExecuTorch, where a map that was channels last while it
+    was recorded has no such strides any more.
+    """
+    x = x.permute(1, 2, 0).clone(memory_format=torch.contiguous_format)
+    return x.reshape(-1, length)
 
 
 class MatmulAdaptiveAvgPool2d(nn.Module):

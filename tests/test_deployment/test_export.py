@@ -13,6 +13,7 @@ from PIL import Image
 pytest.importorskip('onnxruntime')
 pytest.importorskip('onnx')
 from emo_mm.deployment import build, export, formats, verify  # noqa: E402
+from emo_mm.deployment.evaluate import evaluate  # noqa: E402
 from emo_mm.deployment.runner import ExportedModel, runner  # noqa: E402
 from tests.test_deployment import conftest  # noqa: E402
 
@@ -116,8 +117,8 @@ def test_float16_of_a_picture_in_float32(checkpoints, pictures, tmp_path):
     assert path.stat().st_size < 0.6 * full
     model = ExportedModel(path)
     assert model.metadata['input']['dtype'] == 'float32'
-    assert model.results(make_picture(0, 96,
-                                      96))['probabilities'].shape == (7, )
+    image = make_picture(0, *SIZES['classifier'])
+    assert model.results(image)['probabilities'].shape == (7, )
 
 
 def test_openvino(checkpoints, pictures, tmp_path):
@@ -161,7 +162,7 @@ def test_exported_program_loads_without_this_package(checkpoints, pictures,
         format='exported-program')
     code = ('import sys, torch; '
             f'program = torch.export.load({str(path)!r}).module(); '
-            'image = torch.zeros(96, 96, 3, dtype=torch.uint8); '
+            'image = torch.zeros(112, 112, 3, dtype=torch.uint8); '
             'print(float(program(image)[0].sum()), "emo_mm" in sys.modules)')
     done = subprocess.run([sys.executable, '-c', code],
                           cwd=tmp_path,
@@ -414,23 +415,102 @@ def test_the_runner_needs_no_torch(exported, pictures, tmp_path):
     assert done.stdout.strip() == 'None'
 
 
-def test_metrics_are_pytorchs(exported, checkpoints, tmp_path):
-    from emo_mm.datasets.shapes import generate_coco
-    root = tmp_path / 'shapes'
-    generate_coco(root, dict(val2017=6), size=160)
-    annotations = root / 'annotations/instances_val2017.json'
-    content = json.loads(annotations.read_text())
-    content['categories'] = [
-        dict(id=i, name=name) for i, name in enumerate(CLASSES, 1)
-    ]
-    annotations.write_text(json.dumps(content))
+@pytest.fixture
+def measure(exported, checkpoints, tmp_path):
+    """Metrics of a kind on pictures whose truth is what PyTorch finds there.
+
+    ``write(picture, name, results)`` writes the truth of each.
+    """
+
+    def run(kind, cfg, write):
+        path, _ = exported(kind)
+        model = ExportedModel(path)
+        library, _ = build.load_model(cfg, checkpoints(kind))
+        (tmp_path / 'images').mkdir()
+        for seed in range(3):
+            picture = Image.fromarray(make_picture(seed, 160, 160))
+            image, area = runner.prepare(picture, model.metadata)
+            results = runner.place_back(
+                verify.predict(library, image), area, picture.size)
+            write(picture, f'{seed}.png', results)
+        return evaluate(cfg, model, checkpoints(kind))
+
+    return run
+
+
+def test_ap_is_pytorchs(measure, tmp_path):
     cfg = read_config('detector')
+    truth = dict(
+        images=[],
+        annotations=[],
+        categories=[dict(id=i, name=name) for i, name in enumerate(CLASSES)])
+
+    def write(picture, name, results):
+        picture.save(tmp_path / 'images' / name)
+        truth['images'].append(
+            dict(id=name, file_name=name, width=160, height=160))
+        for (x1, y1, x2, y2), label in zip(results['boxes'][:20].tolist(),
+                                           results['labels'].tolist()):
+            truth['annotations'].append(
+                dict(
+                    id=len(truth['annotations']) + 1,
+                    image_id=name,
+                    category_id=label,
+                    bbox=[x1, y1, x2 - x1, y2 - y1],
+                    area=(x2 - x1) * (y2 - y1),
+                    iscrowd=0))
+        (tmp_path / 'truth.json').write_text(json.dumps(truth))
+
     cfg.test_dataloader.dataset.update(
-        data_root=f'{root}/', metainfo=dict(classes=CLASSES))
-    cfg.test_evaluator.ann_file = str(annotations)
-    from emo_mm.deployment.evaluate import evaluate
-    ours, theirs = evaluate(cfg, ExportedModel(exported('detector')[0]),
-                            checkpoints('detector'))
-    assert set(ours) == set(theirs) and 'coco/bbox_mAP' in ours
-    for name in ours:
-        assert ours[name] == pytest.approx(theirs[name], abs=1e-3)
+        data_root=str(tmp_path),
+        ann_file='truth.json',
+        data_prefix=dict(img='images/'),
+        metainfo=dict(classes=CLASSES))
+    cfg.test_evaluator.ann_file = str(tmp_path / 'truth.json')
+    ours, theirs = measure('detector', cfg, write)
+    assert theirs['coco/bbox_mAP'] > 0.5
+    assert ours == pytest.approx(theirs, abs=1e-3)
+
+
+def test_miou_is_pytorchs(measure, tmp_path):
+    cfg = read_config('deeplab')
+    (tmp_path / 'masks').mkdir()
+
+    def write(picture, name, results):
+        picture.save(tmp_path / 'images' / name)
+        Image.fromarray(np.uint8(results['mask'])).save(tmp_path / 'masks' /
+                                                        name)
+
+    cfg.test_dataloader.dataset = dict(
+        type='BaseSegDataset',
+        data_root=str(tmp_path),
+        data_prefix=dict(img_path='images', seg_map_path='masks'),
+        img_suffix='.png',
+        seg_map_suffix='.png',
+        metainfo=dict(classes=CLASSES),
+        pipeline=[
+            dict(type=step) for step in ('LoadImageFromFile',
+                                         'LoadAnnotations', 'PackSegInputs')
+        ])
+    ours, theirs = measure('deeplab', cfg, write)
+    assert theirs['mIoU'] == pytest.approx(100)
+    assert ours == pytest.approx(theirs, abs=0.1)
+
+
+def test_top_1_is_pytorchs(measure, tmp_path):
+    cfg = read_config('classifier')
+    for name in CLASSES:
+        (tmp_path / 'classes' / name).mkdir(parents=True)
+
+    def write(picture, name, results):
+        label = results['probabilities'].argmax()
+        picture.save(tmp_path / 'classes' / CLASSES[label] / name)
+
+    cfg.test_dataloader.dataset = dict(
+        type='CustomDataset',
+        data_root=str(tmp_path / 'classes'),
+        classes=CLASSES,
+        pipeline=cfg.test_dataloader.dataset.pipeline)
+    ours, theirs = measure('classifier', cfg, write)
+    assert theirs['accuracy/top1'] == 100
+    assert ours == pytest.approx(theirs, abs=0.1)
