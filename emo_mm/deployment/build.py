@@ -1,7 +1,6 @@
 """From a config and a checkpoint to a whole model and what describes it."""
 import copy
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import List, Optional, Tuple
 
 from mmengine.config import Config
@@ -47,20 +46,12 @@ def load_model(cfg: Config, checkpoint: str) -> Tuple[nn.Module, List[str]]:
     if cfg.get('data_preprocessor'):
         settings.setdefault('data_preprocessor', cfg.data_preprocessor)
     model = MODELS.build(settings)
-    loaded = _read_checkpoint(checkpoint)
+    loaded = load_checkpoint(checkpoint)
     check_fills(model, loaded, checkpoint)
     model.load_state_dict(extract_state_dict(loaded, prefix=''), strict=False)
     count = num_classes(model)
     classes = class_names(cfg, loaded.get('meta') or {}, count)
     return model.eval(), classes
-
-
-def _read_checkpoint(checkpoint: str) -> dict:
-    try:
-        return load_checkpoint(checkpoint)
-    except (EOFError, RuntimeError, UnpicklingError) as error:
-        raise ValueError(f'checkpoint={checkpoint!r} cannot be read as a '
-                         f'checkpoint: {error}') from error
 
 
 def check_supported(cfg: Config) -> None:

@@ -253,7 +253,7 @@ def test_bad_arguments(empty_folder):
     refuse('at least 32', size=(16, 320))
     refuse("checkpoint='none.pth' is not a file", error=FileNotFoundError)
     Path('text.pth').write_text('no checkpoint')
-    refuse('text.pth. cannot be read', checkpoint='text.pth')
+    refuse('text.pth. is no checkpoint', checkpoint='text.pth')
     Path('text.pth').unlink()
     refuse('there is no folder', out='a/x.onnx', error=FileNotFoundError)
 
