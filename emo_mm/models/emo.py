@@ -178,8 +178,8 @@ class EMO(nn.Module):
         if others:
             from mmengine.model import initialize  # slow to import
             initialize(self, others)
-        for cfg in pretrained:
-            fields = {k: v for k, v in cfg.items() if k != 'type'}
+        if pretrained:
+            fields = {k: v for k, v in pretrained[0].items() if k != 'type'}
             load_pretrained(self, **fields)
             return
         if self.norm_eval or self.frozen_stages >= 0:

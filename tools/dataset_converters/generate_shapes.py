@@ -44,10 +44,12 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    generate, num_images = LAYOUTS[args.layout]
-    for split, given in zip(list(num_images), (args.train, args.val)):
-        if given is not None:
-            num_images[split] = given
+    generate, defaults = LAYOUTS[args.layout]
+    given = (args.train, args.val)
+    num_images = {
+        split: default if number is None else number
+        for (split, default), number in zip(defaults.items(), given)
+    }
     kwargs = {}
     if args.layout == 'coco':
         kwargs['categories'] = coco_categories()

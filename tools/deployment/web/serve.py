@@ -21,6 +21,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+# The runner is a script as well; both run where this package is not installed.
 sys.path.insert(0, str(HERE.parent))
 from infer import ExportedModel, color_of  # noqa: E402
 
