@@ -32,7 +32,7 @@ class PointwiseConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         if is_recorded():
-            return super().forward(x)
+            return nn.Conv2d.forward(self, x)
         x = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
         return x.permute(0, 3, 1, 2)
 
@@ -41,6 +41,11 @@ def is_recorded() -> bool:
     """Whether a compiler or an exporter records the forward pass, for inputs
     of other sizes perhaps."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def is_exported() -> bool:
+    """Whether an exporter records the forward pass for another runtime."""
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()
 
 
 class DropPath(nn.Module):

@@ -10,7 +10,8 @@ from typing import Callable, Optional
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import DropPath, PointwiseConv, SqueezeExcite, is_recorded
+from .layers import (DropPath, PointwiseConv, SqueezeExcite, is_exported,
+                     is_recorded)
 
 NormLayer = Callable[[int], nn.Module]
 
@@ -102,8 +103,8 @@ def window_partition(x: Tensor, window_size: int) -> Tensor:
     """Split a map into windows that each span the whole of it.
 
     Unlike Swin's, a window is a strided grid: with n = H / w, row i of window
-    k is row ``i * n + k`` of the map. All reshapes have rank 4 at most, which
-    mobile runtimes ask for.
+    k is row ``i * n + k`` of the map. Exported reshapes have rank 4 at most,
+    which mobile runtimes ask for. Elsewhere one copy does.
 
     Args:
         x (Tensor): (B, H, W, C), H and W multiples of ``window_size`` w.
@@ -113,8 +114,11 @@ def window_partition(x: Tensor, window_size: int) -> Tensor:
     """
     B, H, W, C = x.shape
     w, n1, n2 = window_size, H // window_size, W // window_size
-    x = x.reshape(B, w, n1, W * C).permute(0, 2, 1, 3)
-    x = x.reshape(B * n1, w * w, n2, C).permute(0, 2, 1, 3)
+    if is_exported():
+        x = x.reshape(B, w, n1, W * C).permute(0, 2, 1, 3)
+        x = x.reshape(B * n1, w * w, n2, C).permute(0, 2, 1, 3)
+    else:
+        x = x.reshape(B, w, n1, w, n2, C).permute(0, 2, 4, 1, 3, 5)
     return x.reshape(B * n1 * n2, w * w, C)
 
 
@@ -129,8 +133,11 @@ def window_reverse(tokens: Tensor, window_size: int, H: int, W: int) -> Tensor:
     """
     C = tokens.shape[-1]
     w, n1, n2 = window_size, H // window_size, W // window_size
-    x = tokens.reshape(-1, n2, w * w, C).permute(0, 2, 1, 3)
-    x = x.reshape(-1, n1, w, W * C).permute(0, 2, 1, 3)
+    if is_exported():
+        x = tokens.reshape(-1, n2, w * w, C).permute(0, 2, 1, 3)
+        x = x.reshape(-1, n1, w, W * C).permute(0, 2, 1, 3)
+    else:
+        x = tokens.reshape(-1, n1, n2, w, w, C).permute(0, 3, 1, 4, 2, 5)
     return x.reshape(-1, H, W, C)
 
 

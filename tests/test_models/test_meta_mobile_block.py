@@ -30,6 +30,18 @@ def test_a_window_is_a_strided_grid():
     assert windows[4].tolist() == [7, 10, 19, 22]
 
 
+def test_exported_windows_are_the_same():
+    x = torch.rand(2, 4, 6, 5)
+    windows = torch.jit.trace(lambda x: window_partition(x, 2), x)
+    assert torch.equal(windows(x), window_partition(x, 2))
+    maps = torch.jit.trace(lambda x: window_reverse(x, 2, 4, 6), windows(x))
+    assert torch.equal(maps(windows(x)), x)
+    for trace in (windows, maps):
+        permutations = trace.graph.findAllNodes('aten::permute')
+        ranks = [p.inputsAt(0).type().dim() for p in permutations]
+        assert ranks == [4, 4]
+
+
 @pytest.mark.parametrize('window_size', [1, 2, 4])
 def test_window_reverse_inverts_partition(window_size):
     x = torch.rand(3, 8, 12, 5)
