@@ -1,4 +1,4 @@
-"""Networks for inference: norms folded into the layers beside them.
+"""Networks for inference: norms and activations folded into convolutions.
 
 What is folded is exact: BatchNorm in eval mode is a factor and a term for
 each channel. LayerNorm stays as it is: zeros are padded after it, which its
@@ -6,17 +6,19 @@ term must not move, and the fused kernel applies both for nothing. So does
 fused attention with the softmax scale.
 """
 import copy
+import math
 import os
 import shutil
 import sys
 import warnings
-from typing import Callable
+from typing import Callable, Optional
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .fused_conv import FusedConv
 from .layers import PointwiseConv
 from .meta_mobile_block import LocalConv, MetaMobileBlock
 
@@ -24,9 +26,8 @@ from .meta_mobile_block import LocalConv, MetaMobileBlock
 # cache, and malloc gives the same memory again where it would ask the system
 # for blank pages, which can cost more than the arithmetic.
 GROUP_BYTES = 8 * 2**20
-# The same for compiled networks, whose layers write less. glibc asks the
-# system for every block from 32 MiB up (DEFAULT_MMAP_THRESHOLD_MAX).
-COMPILED_GROUP_BYTES = 24 * 2**20
+# The same for compiled networks, which take a batch through all stages.
+COMPILED_GROUP_BYTES = 20 * 2**20
 
 
 def switch_to_deploy(model: nn.Module) -> nn.Module:
@@ -51,7 +52,8 @@ def switch_to_deploy(model: nn.Module) -> nn.Module:
 def compile_deployed(model: nn.Module) -> Callable:
     """Switch a model to deploy and compile it, for inference.
 
-    On a CPU the compiled model takes a large batch a few images at a time, as
+    On a CPU the compiled code holds the weights: later changes of them do not
+    reach it. It takes a large batch a few images at a time, as
     :data:`COMPILED_GROUP_BYTES` allows.
 
     Args:
@@ -64,6 +66,8 @@ def compile_deployed(model: nn.Module) -> Callable:
         ``torch.inference_mode()``. On a CPU without C++ compiler it is
         ``model`` itself, with a warning.
     """
+    from torch._inductor import config as inductor_config  # slow to import
+
     from .emo import EMO  # imports this module
     switch_to_deploy(model)
     if next(model.parameters()).device.type != 'cpu':
@@ -73,20 +77,29 @@ def compile_deployed(model: nn.Module) -> Callable:
                       'g++ or clang++. Until then the model runs deployed, '
                       'but not compiled.')
         return model
-    # Freezing lays the weights out once, which gains a tenth.
-    compiled = torch.compile(model, options=dict(freezing=True))
+    # A wrapper in C++ calls the kernels without Python in between.
+    compiled = torch.compile(model, options=dict(cpp_wrapper=True))
     backbone = next((m for m in model.modules() if isinstance(m, EMO)), None)
-    if backbone is None:
-        return compiled
-    # Maps are widest where stage 1 expands those of the stem, of stride 2.
-    expansion = _first_conv(backbone.stages[:2][-1])
 
     def run(images: Tensor):
-        size = images[0, 0].numel() * expansion.out_channels // 4
-        group = COMPILED_GROUP_BYTES // (size * images.element_size())
-        return _in_parts(compiled, images, group)
+        # Freezing lays the weights out once, and lets convolutions apply the
+        # activation after them. Among ``options`` it would have no effect:
+        # who records the graph asks the global setting, on every new size.
+        with inductor_config.patch(freezing=True):
+            if backbone is None:
+                return compiled(images)
+            return _in_equal_parts(compiled, images,
+                                   _compiled_group(backbone, images))
 
     return run
+
+
+def _compiled_group(backbone: nn.Module, images: Tensor) -> int:
+    """Images that a compiled network takes at a time."""
+    # Maps are widest where stage 1 expands those of the stem, of stride 2.
+    channels = _first_conv(backbone.stages[:2][-1]).out_channels
+    size = images[0, 0].numel() // 4 * channels * images.element_size()
+    return max(1, COMPILED_GROUP_BYTES // size)
 
 
 def has_cpp_compiler() -> bool:
@@ -126,18 +139,19 @@ def fold_blocks(model: nn.Module) -> None:
 
 def _fold_block(block: MetaMobileBlock) -> None:
     block.deployed = True
-    # Attention takes the norm's output too, and so may a block that computes
-    # another equation.
-    expands = (
-        type(block).forward is MetaMobileBlock.forward
-        and isinstance(block.mlp_e, nn.Sequential)
-        and isinstance(block.mlp_e[0], PointwiseConv))
-    if expands and isinstance(block.norm, _BatchNorm):
-        block.mlp_e[0] = fold_into_next(block.norm, block.mlp_e[0])
-        block.norm = nn.Identity()
-    for module in block.modules():
-        if isinstance(module, nn.SiLU):
-            module.inplace = True
+    mlp_e, mlp_s = block.mlp_e, block.mlp_s
+    if isinstance(mlp_e, nn.Sequential):
+        # Attention takes the norm's output too, and so may a block that
+        # computes another equation.
+        expands = (
+            type(block).forward is MetaMobileBlock.forward
+            and isinstance(mlp_e[0], PointwiseConv))
+        if expands and isinstance(block.norm, _BatchNorm):
+            mlp_e[0] = fold_into_next(block.norm, mlp_e[0])
+            block.norm = nn.Identity()
+        _fuse_act(mlp_e)
+    if isinstance(mlp_s, PointwiseConv):
+        block.mlp_s = FusedConv(mlp_s)
 
 
 def _fold_local_conv(local: LocalConv) -> None:
@@ -145,6 +159,15 @@ def _fold_local_conv(local: LocalConv) -> None:
     if isinstance(local.norm, _BatchNorm):
         local.conv = fold_into_previous(local.conv, local.norm)
         local.norm = nn.Identity()
+    if isinstance(local.norm, nn.Identity):
+        _fuse_act(local)
+
+
+def _fuse_act(module: nn.Module) -> None:
+    """Let ``module.conv`` apply ``module.act``."""
+    conv, act = getattr(module, 'conv', None), getattr(module, 'act', None)
+    if isinstance(conv, nn.Conv2d) and FusedConv.fuses(act):
+        module.conv, module.act = FusedConv(conv, act), nn.Identity()
 
 
 def fold_into_previous(conv: nn.Conv2d, norm: _BatchNorm) -> nn.Conv2d:
@@ -194,8 +217,24 @@ def _in_parts(call: Callable, x: Tensor, size: int):
     return _concatenate([call(part) for part in x.split(max(1, size))])
 
 
-def _concatenate(outputs: list):
-    """Tensors, or sequences of them, joined along their first dimension."""
+def _in_equal_parts(call: Callable, x: Tensor, size: int):
+    """``call(x)``, at most ``size`` samples at a time, as many each time: a
+    compiled call has code of its own for each number."""
+    parts = math.ceil(len(x) / size)
+    if parts == 1:
+        return call(x)
+    size = math.ceil(len(x) / parts)
+    filled = torch.cat([x, x[:parts * size - len(x)]])
+    outputs = [call(part) for part in filled.split(size)]
+    return _concatenate(outputs, len(x))
+
+
+def _concatenate(outputs: list, length: Optional[int] = None):
+    """Tensors, or sequences of them, joined along their first dimension.
+
+    ``length`` cuts what they are joined to.
+    """
     if isinstance(outputs[0], Tensor):
-        return torch.cat(outputs)
-    return type(outputs[0])(_concatenate(parts) for parts in zip(*outputs))
+        return torch.cat(outputs)[:length]
+    return type(outputs[0])(
+        _concatenate(parts, length) for parts in zip(*outputs))

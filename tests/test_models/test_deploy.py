@@ -104,7 +104,22 @@ def test_compiled_groups_of_images_compute_the_same(monkeypatch):
         lambda _, inputs: sizes.append(len(inputs[0])))
     compiled = deploy.compile_deployed(switched)
     assert_same_outputs(model, compiled, torch.randn(5, 3, 64, 64))
-    assert sizes == [2, 2, 1]
+    assert sizes == [2, 2, 2]
+
+
+@pytest.mark.skipif(
+    not deploy.has_cpp_compiler(), reason='needs a C++ compiler')
+def test_compiled_code_computes_the_same_and_holds_the_weights():
+    torch.compiler.reset()
+    model = randomise_norms(EMO(TINY))
+    switched = copy.deepcopy(model)
+    compiled = deploy.compile_deployed(switched)
+    x = torch.randn(2, 3, 64, 64)
+    assert_same_outputs(model, compiled, x)
+    for module in switched.modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
+            module.weight.zero_()
+    assert_same_outputs(model, compiled, x)
 
 
 def test_without_a_compiler_the_model_runs_deployed(monkeypatch):
