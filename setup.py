@@ -140,7 +140,7 @@ setup(
     python_requires='>=3.10,<3.14',
     packages=find_packages(include=['emo_mm', 'emo_mm.*']),
     install_requires=[
-        'torch>=2.7', 'torchvision', 'mmengine>=0.10.7,<0.11', 'wrapt'
+        'torch>=2.6', 'torchvision', 'mmengine>=0.10.7,<0.11', 'wrapt'
     ],
     extras_require={
         'openmmlab': OPENMMLAB + FVCORE,

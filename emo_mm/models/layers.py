@@ -44,8 +44,11 @@ def is_recorded() -> bool:
 
 
 def is_exported() -> bool:
-    """Whether an exporter records the forward pass for another runtime."""
-    return torch.compiler.is_exporting() or torch.jit.is_tracing()
+    """Whether an exporter records the forward pass for another runtime.
+
+    torch.compile does not, nor ``torch.export`` with ``strict=True``.
+    """
+    return is_recorded() and not torch.compiler.is_dynamo_compiling()
 
 
 class DropPath(nn.Module):
