@@ -16,6 +16,12 @@ _FUNCTIONS = {
 }
 
 
+# On ARM its convolutions are those of another library, which fuses nothing.
+_HAS_ONEDNN = (
+    torch.backends.mkldnn.is_available()
+    and not torch.ops.mkldnn._is_mkldnn_acl_supported())
+
+
 class FusedConv(nn.Conv2d):
     """A convolution and its activation, for inference.
 
@@ -72,11 +78,9 @@ class FusedConv(nn.Conv2d):
 
     def _runs_in_onednn(self, x: Tensor) -> bool:
         # The operator has no gradient, and no rule for autocast.
-        return (not is_recorded() and x.device.type == 'cpu'
+        return (_HAS_ONEDNN and not is_recorded() and x.device.type == 'cpu'
                 and x.dtype is torch.float32
                 and self.weight.dtype is torch.float32
-                and torch.backends.mkldnn.is_available()
-                and not torch.ops.mkldnn._is_mkldnn_acl_supported()
                 and not torch.is_autocast_enabled('cpu')
                 and not (x.requires_grad and torch.is_grad_enabled()))
 
