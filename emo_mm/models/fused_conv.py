@@ -15,7 +15,6 @@ _FUNCTIONS = {
     'gelu': F.gelu,
 }
 
-
 # On ARM its convolutions are those of another library, which fuses nothing.
 _HAS_ONEDNN = (
     torch.backends.mkldnn.is_available()
