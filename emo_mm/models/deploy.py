@@ -52,9 +52,12 @@ def switch_to_deploy(model: nn.Module) -> nn.Module:
 def compile_deployed(model: nn.Module) -> Callable:
     """Switch a model to deploy and compile it, for inference.
 
-    On a CPU the compiled code holds the weights: later changes of them do not
-    reach it. It takes a large batch a few images at a time, as
-    :data:`COMPILED_GROUP_BYTES` allows.
+    On a CPU each size of images has code of its own, which holds the weights:
+    later changes of them do not reach it. From the ninth size on
+    (``torch._dynamo.config.recompile_limit``) the model runs deployed. For
+    images of many sizes, ``torch.compile(model)`` after
+    :func:`switch_to_deploy` makes one code, a little slower. A large batch is
+    taken a few images at a time, as :data:`COMPILED_GROUP_BYTES` allows.
 
     Args:
         model (nn.Module): As :func:`switch_to_deploy` takes it, on the device
@@ -77,8 +80,11 @@ def compile_deployed(model: nn.Module) -> Callable:
                       'g++ or clang++. Until then the model runs deployed, '
                       'but not compiled.')
         return model
-    # A wrapper in C++ calls the kernels without Python in between.
-    compiled = torch.compile(model, options=dict(cpp_wrapper=True))
+    # Frozen code for all sizes computed wrong maps with torch 2.11: stages 3
+    # and 4, after images of 224 x 224, for 320 x 256. The wrapper in C++
+    # calls the kernels without Python in between.
+    compiled = torch.compile(
+        model, dynamic=False, options=dict(cpp_wrapper=True))
     backbone = next((m for m in model.modules() if isinstance(m, EMO)), None)
 
     def run(images: Tensor):

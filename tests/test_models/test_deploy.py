@@ -114,12 +114,29 @@ def test_compiled_code_computes_the_same_and_holds_the_weights():
     model = randomise_norms(EMO(TINY))
     switched = copy.deepcopy(model)
     compiled = deploy.compile_deployed(switched)
-    x = torch.randn(2, 3, 64, 64)
-    assert_same_outputs(model, compiled, x)
+    # Stage 3 has one window, and then some that are padded.
+    images = [torch.randn(2, 3, *size) for size in ((112, 112), (128, 96))]
+    for x in images:
+        assert_same_outputs(model, compiled, x)
     for module in switched.modules():
         if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
             module.weight.zero_()
-    assert_same_outputs(model, compiled, x)
+    for x in images:
+        assert_same_outputs(model, compiled, x)
+
+
+def test_more_sizes_than_codes_run_deployed(monkeypatch):
+    torch.compiler.reset()
+    compiler = torch.compile
+    monkeypatch.setattr(
+        torch, 'compile', lambda model, dynamic, **_: compiler(
+            model, dynamic=dynamic, backend='eager'))
+    monkeypatch.setattr(deploy, 'has_cpp_compiler', lambda: True)
+    monkeypatch.setattr(torch._dynamo.config, 'recompile_limit', 2)
+    model = randomise_norms(EMO(TINY))
+    compiled = deploy.compile_deployed(copy.deepcopy(model))
+    for width in (32, 64, 96, 128):
+        assert_same_outputs(model, compiled, torch.randn(2, 3, 64, width))
 
 
 def test_without_a_compiler_the_model_runs_deployed(monkeypatch):
