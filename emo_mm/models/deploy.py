@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .fused_conv import FusedConv
-from .layers import PointwiseConv
+from .layers import PointwiseConv, SqueezeExcite
 from .meta_mobile_block import LocalConv, MetaMobileBlock
 
 # Samples pass a stage in groups whose widest map is no larger: it stays in
@@ -141,6 +141,8 @@ def fold_blocks(model: nn.Module) -> None:
             _fold_block(module)
         elif isinstance(module, LocalConv):
             _fold_local_conv(module)
+        elif isinstance(module, SqueezeExcite):
+            module.deployed = True
 
 
 def _fold_block(block: MetaMobileBlock) -> None:

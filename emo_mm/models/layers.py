@@ -77,6 +77,8 @@ class DropPath(nn.Module):
 class SqueezeExcite(nn.Module):
     """Squeeze-and-excitation without reduction (arXiv:1709.01507)."""
 
+    deployed = False  # see emo_mm.models.deploy
+
     def __init__(self, channels: int):
         super().__init__()
         self.conv_reduce = PointwiseConv(channels, channels)
@@ -84,5 +86,5 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate = x.mean((2, 3), keepdim=True)
-        gate = self.conv_expand(F.silu(self.conv_reduce(gate)))
-        return x * torch.sigmoid(gate)
+        gate = torch.sigmoid(self.conv_expand(F.silu(self.conv_reduce(gate))))
+        return x.mul_(gate) if self.deployed else x * gate
