@@ -6,7 +6,7 @@ paper names it (EdgeNeXt-XXS), or a name of mmpretrain's or timm's, after
 
     eager        PyTorch as it is (the default)
     literal      PyTorch, in the published order of operations, unoptimised
-    deployed     after switch_to_deploy(): norms folded
+    deployed     after switch_to_deploy(): norms and activations folded
     compiled     torch.compile of that; on a CPU it needs a C++ compiler
     cudagraph    deployed, as a CUDA graph
     onnxruntime  exported to ONNX
