@@ -69,9 +69,6 @@ def compile_deployed(model: nn.Module) -> Callable:
         ``torch.inference_mode()``. On a CPU without C++ compiler it is
         ``model`` itself, with a warning.
     """
-    from torch._inductor import config as inductor_config  # slow to import
-
-    from .emo import EMO  # imports this module
     switch_to_deploy(model)
     if next(model.parameters()).device.type != 'cpu':
         return torch.compile(model)
@@ -80,6 +77,10 @@ def compile_deployed(model: nn.Module) -> Callable:
                       'g++ or clang++. Until then the model runs deployed, '
                       'but not compiled.')
         return model
+    from torch._inductor import config as inductor_config  # slow to import
+
+    from .emo import EMO  # imports this module
+
     # Frozen code for all sizes computed wrong maps with torch 2.11: stages 3
     # and 4, after images of 224 x 224, for 320 x 256. The wrapper in C++
     # calls the kernels without Python in between.

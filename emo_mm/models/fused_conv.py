@@ -25,8 +25,8 @@ class FusedConv(nn.Conv2d):
     """A convolution and its activation, for inference.
 
     On a CPU oneDNN computes both in one pass, from weights that are laid out
-    once, in the first call: torch.compile uses the same operator. Elsewhere
-    this is a convolution, and the activation in place.
+    in the first call for each magnitude of the map: torch.compile uses the
+    same operator. Elsewhere this is a convolution, and the activation.
 
     Args:
         conv (nn.Conv2d): Whose parameters it takes over.

@@ -34,8 +34,10 @@ def test_it_is_the_convolution_and_the_activation(name, act):
     conv = CONVS[name]()
     fused = FusedConv(conv, act)
     with torch.no_grad():
-        # Weights are laid out for the first size; others are as right.
-        for x in maps((2, 8, 14, 14), (5, 8, 9, 23), (1, 8, 1, 1)):
+        # The second map takes the weights as laid out for the first, others
+        # are of other magnitudes.
+        for x in maps((2, 8, 14, 14), (1, 8, 12, 41), (5, 8, 9, 23),
+                      (1, 8, 1, 1)):
             expected = conv(x) if act is None else act(conv(x))
             torch.testing.assert_close(fused(x), expected)
 
