@@ -3,7 +3,7 @@
 Example:
     mim test emo_mm ssdlite_emo_1m.py --checkpoint work_dirs/demo/last.pth
 """
-from emo_mm.engine.handover import run_library_tool
+from emo_mm.engine.launch import run_library_tool
 
 if __name__ == '__main__':
     run_library_tool('test', __doc__)

@@ -10,9 +10,9 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
-from emo_mm.models.deploy import (compile_deployed, has_cpp_compiler,
-                                  switch_to_deploy)
-from emo_mm.models.literal import make_literal
+from emo_mm.inference import (compile_deployed, make_reference,
+                              switch_to_deploy)
+from emo_mm.inference.compile import has_cpp_compiler
 
 from .compare import Candidate, find_candidate
 from .timing import Timing, time_interleaved
@@ -173,10 +173,10 @@ def make_call(entry: Entry, images: Tensor,
     prepare = MODES[entry.mode]
     if not train:
         return prepare(model, images, entry.dtype)
-    if prepare not in (_eager, _literal, _compiled):
+    if prepare not in (_eager, _reference, _compiled):
         raise CannotRun(f'{entry.mode} cannot train')
-    if prepare is _literal:
-        make_literal(model)
+    if prepare is _reference:
+        make_reference(model)
     model = model.to(images.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     if prepare is _compiled:
@@ -220,8 +220,8 @@ def _infer(model: Callable, images: Tensor, dtype: str):
         return model(images)
 
 
-def _literal(model: nn.Module, images: Tensor, dtype: str) -> Callable:
-    return _eager(make_literal(model), images, dtype)
+def _reference(model: nn.Module, images: Tensor, dtype: str) -> Callable:
+    return _eager(make_reference(model), images, dtype)
 
 
 def _deployed(model: nn.Module, images: Tensor, dtype: str) -> Callable:
@@ -319,7 +319,7 @@ def _check_runtime(package: str, images: Tensor, has_dtype: bool) -> None:
 
 MODES = dict(
     eager=_eager,
-    literal=_literal,
+    reference=_reference,
     deployed=_deployed,
     compiled=_compiled,
     cudagraph=_cudagraph,

@@ -11,10 +11,11 @@ import yaml
 from mmengine.config import Config
 from torch import nn
 
-from emo_mm.utils import find_config
+from emo_mm.apis import find_config
 
 from .flops import Cost, count_cost
-from .from_config import build_model, default_shape
+from emo_mm.apis import default_shape
+from .from_config import build_network
 from .peers import NO_SOURCE, PEERS, Peer
 from .timing import time_interleaved
 
@@ -111,7 +112,7 @@ def _of_config(path: Path) -> Candidate:
     cfg = Config.fromfile(path)
     published, note = _of_metafile(path)
     return Candidate(path.stem, default_shape(cfg), published, 'config',
-                     partial(build_model, cfg), note)
+                     partial(build_network, cfg), note)
 
 
 def _of_metafile(config: Path) -> Tuple[Published, str]:
@@ -215,7 +216,7 @@ def _timm_build(name: str) -> nn.Module:
 _LIBRARIES = dict(
     mmpretrain=_Library(_mmpretrain_names,
                         lambda name: default_shape(_mmpretrain_config(name)),
-                        lambda name: build_model(_mmpretrain_config(name))),
+                        lambda name: build_network(_mmpretrain_config(name))),
     timm=_Library(_timm_names, _timm_shape, _timm_build))
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from emo_mm.models import EMO, NormGlobalAveragePooling
-from emo_mm.models.meta_mobile_block import EWMHSA, iRMB
+from emo_mm.models.emo import EWMHSA, iRMB
 
 from .flops import count_flops
 
@@ -167,7 +167,7 @@ def operator_shares(arch='5m', size: int = 224) -> Dict[str, Share]:
     flops = count_flops(model, (image, )).by_module()
     parts = {
         'DW-Conv': [
-            m.operator for m in model.modules()
+            m.dw_conv for m in model.modules()
             if isinstance(m, iRMB) and m.skip
         ],
         'MHSA': [m for m in model.modules() if isinstance(m, EWMHSA)],

@@ -1,19 +1,11 @@
-"""Mends for faults in the released OpenMMLab libraries.
+"""What makes today's releases of the OpenMMLab libraries work.
 
-One module per library and fault. Each names the fault, its upstream report
-and what ends it, and changes nothing where the fault is not: either it looks
-for it first, or what it wraps around a function acts on the fault alone. A
-library is mended when it is imported, or at once if it has been imported
-already, so that importing this package imports none of them.
+* :mod:`.patches` for their faults, one module each;
+* :mod:`.mmcv_ext`, operators in place of mmcv's compiled ones;
+* :mod:`.mmcv_hook`, by which Python finds these.
+
+It imports nothing else of this package.
 """
-from . import (mmcv_adjust_hue, mmdet_recall_ragged, mmdet_ssd_loss_cls,
-               mmengine_amp_cpu, mmengine_checkpoint, mmengine_ddp_cpu,
-               mmengine_dist_cpu, mmpretrain_retrieval_in1d,
-               mmpretrain_transformers, mmseg_test_runner_type)
+from . import mmcv_hook, patches
 
-__all__ = [
-    'mmcv_adjust_hue', 'mmdet_recall_ragged', 'mmdet_ssd_loss_cls',
-    'mmengine_amp_cpu', 'mmengine_checkpoint', 'mmengine_ddp_cpu',
-    'mmengine_dist_cpu', 'mmpretrain_retrieval_in1d',
-    'mmpretrain_transformers', 'mmseg_test_runner_type'
-]
+__all__ = ['mmcv_hook', 'patches']

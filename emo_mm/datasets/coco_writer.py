@@ -6,7 +6,7 @@ from typing import List, Sequence, Tuple
 
 from PIL import Image
 
-from .pictures import size_as_loaded
+from emo_mm.checks.data.images import size_as_loaded
 
 _Edges = Tuple[float, float, float, float]
 

@@ -9,10 +9,10 @@ from torch import nn
 
 import emo_mm
 
-from ..engine.checks import leaf_datasets, type_of
-from ..engine.fit import check_fills
-from ..models.pretrained import extract_state_dict, load_checkpoint
-from .whole_model import (WholeClassifier, WholeDetector, WholeModel,
+from ..checks.config import leaf_datasets, type_of
+from ..checks.compatibility import check_complete
+from ..models.weights import read_checkpoint
+from .end_to_end import (WholeClassifier, WholeDetector, WholeModel,
                           WholeSegmenter)
 
 # Heads by the kind of model that the config's default_scope builds.
@@ -46,16 +46,15 @@ def load_model(cfg: Config, checkpoint: str) -> Tuple[nn.Module, List[str]]:
     if cfg.get('data_preprocessor'):
         settings.setdefault('data_preprocessor', cfg.data_preprocessor)
     model = MODELS.build(settings)
-    loaded = load_checkpoint(checkpoint)
-    check_fills(model, loaded, checkpoint)
-    model.load_state_dict(extract_state_dict(loaded, prefix=''), strict=False)
+    loaded = read_checkpoint(checkpoint)
+    check_complete(model, loaded, checkpoint)
     count = num_classes(model)
     classes = class_names(cfg, loaded.get('meta') or {}, count)
     return model.eval(), classes
 
 
 def check_supported(cfg: Config) -> None:
-    """Refuse what :mod:`emo_mm.deployment.whole_model` does not compute.
+    """Refuse what :mod:`emo_mm.deployment.end_to_end` does not compute.
 
     Raises:
         ValueError: It names the field, its value and what is possible.

@@ -8,7 +8,7 @@ from mmengine.registry import DATASETS, EVALUATOR, METRICS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 
 from . import build, verify
-from .runner import ExportedModel, place_back, prepare, read_picture
+from .infer import ExportedModel, place_back, prepare, read_picture
 
 # Steps that change a picture's size or crop it: the runner's part here.
 _SIZE_STEPS = ('Resize', 'ResizeEdge', 'CenterCrop', 'Pad')

@@ -12,10 +12,10 @@ from mmengine.config import Config
 from PIL import Image
 from torch import nn
 
-from ..models.deploy import switch_to_deploy
+from emo_mm.inference import make_exportable
 from . import build, formats, verify
-from .runner import ExportedModel, prepare, read_picture
-from .whole_model import WholeDetector, WholeModel
+from .infer import ExportedModel, prepare, read_picture
+from .end_to_end import WholeDetector, WholeModel
 
 Size = Tuple[int, int]
 
@@ -70,7 +70,8 @@ def export(cfg: Config,
         whole = build.make_whole(model, cfg.default_scope)
         # For the network's own outputs, before folding and a precision.
         plain = copy.deepcopy(whole)
-        switch_to_deploy(whole.model)
+        # ExecuTorch refuses channels-last maps.
+        make_exportable(whole.model, channels_last=format != 'executorch')
         formats.set_up(whole, format, precision, size)
         metadata = build.describe(cfg, whole, classes, size, dynamic,
                                   precision, input_type or kind.input_type)

@@ -16,8 +16,7 @@ from typing import Callable, Optional, Tuple
 
 import torch
 
-from ..models import EMO
-from .whole_model import WholeDetector, WholeModel
+from .end_to_end import WholeDetector, WholeModel
 
 METADATA_FILE = 'metadata.json'
 # The first opset with LayerNormalization is 17; 18 has the Resize that OpenCV
@@ -316,11 +315,6 @@ def set_up(whole: WholeModel, name: str, precision: str,
     """
     kind = FORMATS[name]
     whole.channels_first = name == 'coreml'
-    if name == 'executorch':
-        # It refuses channels-last maps.
-        for module in whole.modules():
-            if isinstance(module, EMO):
-                module.channels_last = False
     if name != 'openvino' and name != 'coreml':
         # These two convert a float32 model themselves.
         whole.to_precision(getattr(torch, precision))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .whole_model import WholeDetector, WholeModel
+from .end_to_end import WholeDetector, WholeModel
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
 from emo_mm.models import EMO, TimmFeatures
-from emo_mm.models.pretrained import told_if_damaged
+from emo_mm.models.weights import explain_unreadable
 
-from .checks import (check_data, check_same_schedule, describe_empty,
+from emo_mm.checks.config import (check_data, check_same_schedule, describe_empty,
                      effective_batch)
-from .fit import (check_annotations, check_fills, check_num_classes,
+from emo_mm.checks.compatibility import (check_annotations, check_complete, check_num_classes,
                   check_same_labels, describe_start)
 
 
@@ -17,7 +17,7 @@ class CheckedRunner(Runner):
     """A Runner that stops at start where a config cannot work.
 
     ``runner_type = 'CheckedRunner'`` in a config selects it, as all configs
-    of this project do. See :mod:`emo_mm.engine.checks`.
+    of this project do. See :mod:`emo_mm.checks.config`.
     """
 
     def train(self):
@@ -97,7 +97,7 @@ class CheckedRunner(Runner):
                                and find_latest_checkpoint(self.work_dir)):
             for module in self.model.modules():
                 if isinstance(module, (EMO, TimmFeatures)):
-                    module.init_weights = lambda: None
+                    module.is_init = True
         super()._init_model_weights()
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
@@ -107,13 +107,13 @@ class CheckedRunner(Runner):
         test or a resumed run may not. When resuming, schedules are compared,
         too.
         """
-        with told_if_damaged(filename):
+        with explain_unreadable(filename):
             checkpoint = super().load_checkpoint(filename, *args, **kwargs)
         model = self._bare_model
         if isinstance(self._train_loop, BaseLoop) and not self._resume:
             self.logger.info(describe_start(model, checkpoint, filename))
         else:
-            check_fills(model, checkpoint, filename)
+            check_complete(model, checkpoint, filename)
             self._check_labels_of(checkpoint, filename)
         if self._resume:
             check_same_schedule(self.param_schedulers, checkpoint, filename)

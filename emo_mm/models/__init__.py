@@ -1,9 +1,9 @@
 """The network."""
-from . import ablations
-from .emo import EMO
-from .instances import FFN, IRB, MHSA
-from .meta_mobile_block import MetaMobileBlock, iRMB
-from .necks import NormGlobalAveragePooling
+from .emo import EMO, iRMB
+from .neck import NormGlobalAveragePooling
+from .studies import ablations
+from .studies.classic_blocks import FFN, IRB, MHSA
+from .studies.meta_mobile_block import MetaMobileBlock
 from .timm_features import TimmFeatures
 
 __all__ = [

@@ -11,6 +11,7 @@ class LayerNorm2d(nn.LayerNorm):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise each position."""
         x = super().forward(x.permute(0, 2, 3, 1))
         return x.permute(0, 3, 1, 2)
 
@@ -18,8 +19,7 @@ class LayerNorm2d(nn.LayerNorm):
 class PointwiseConv(nn.Conv2d):
     """1x1 convolution, computed as the linear layer of each position.
 
-    On a channels-last map that moves no data. A recorded graph holds a
-    convolution: compilers and runtimes fuse it with what lies around it.
+    On a channels-last map that moves no data.
 
     Args:
         in_channels (int): Channels of the input.
@@ -31,24 +31,8 @@ class PointwiseConv(nn.Conv2d):
         super().__init__(in_channels, out_channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        if is_recorded():
-            return nn.Conv2d.forward(self, x)
         x = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
         return x.permute(0, 3, 1, 2)
-
-
-def is_recorded() -> bool:
-    """Whether a compiler or an exporter records the forward pass, for inputs
-    of other sizes perhaps."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
-
-
-def is_exported() -> bool:
-    """Whether an exporter records the forward pass for another runtime.
-
-    torch.compile does not, nor ``torch.export`` with ``strict=True``.
-    """
-    return is_recorded() and not torch.compiler.is_dynamo_compiling()
 
 
 class DropPath(nn.Module):
@@ -77,8 +61,6 @@ class DropPath(nn.Module):
 class SqueezeExcite(nn.Module):
     """Squeeze-and-excitation without reduction (arXiv:1709.01507)."""
 
-    deployed = False  # see emo_mm.models.deploy
-
     def __init__(self, channels: int):
         super().__init__()
         self.conv_reduce = PointwiseConv(channels, channels)
@@ -87,4 +69,4 @@ class SqueezeExcite(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gate = x.mean((2, 3), keepdim=True)
         gate = torch.sigmoid(self.conv_expand(F.silu(self.conv_reduce(gate))))
-        return x.mul_(gate) if self.deployed else x * gate
+        return x * gate

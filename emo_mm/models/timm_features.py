@@ -1,13 +1,14 @@
 """Networks of timm as backbones, to compare with."""
-from typing import Sequence, Tuple
+from collections.abc import Sequence
 
+from mmengine.model import BaseModule
 from mmengine.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @MODELS.register_module()
-class TimmFeatures(nn.Module):
+class TimmFeatures(BaseModule):
     """Stages of a network of timm's, under EMO's recipe.
 
     mmpretrain's ``TIMMBackbone`` lacks what the recipe needs: statistics of
@@ -61,7 +62,7 @@ class TimmFeatures(nn.Module):
         Raises:
             FileNotFoundError: If they cannot be had.
         """
-        if not self.pretrained:
+        if not self.pretrained or self.is_init:
             return
         import timm
         try:
@@ -74,8 +75,9 @@ class TimmFeatures(nn.Module):
                 'model.backbone.pretrained=False '
                 'model.backbone.norm_eval=False') from error
         self.network.load_state_dict(source.state_dict())
+        self.is_init = True
 
-    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) to one (B, C, H', W') map for each of
         ``out_indices``."""
         return tuple(self.network(x))

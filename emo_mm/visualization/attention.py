@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from emo_mm.models.meta_mobile_block import EWMHSA, window_partition
+from emo_mm.models.emo import EWMHSA, window_partition
 
 from .inputs import emo_of, recorded
 

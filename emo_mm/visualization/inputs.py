@@ -7,14 +7,12 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.runner.checkpoint import load_state_dict
 from torch import Tensor, nn
 
-from emo_mm.analysis.from_config import build_model
-from emo_mm.engine.fit import check_fills
+from emo_mm.analysis.from_config import build_network from emo_mm.checks.compatibility import check_complete
 from emo_mm.models import EMO
-from emo_mm.models.pretrained import extract_state_dict, load_checkpoint
-from emo_mm.utils import find_config
+from emo_mm.models.weights import read_checkpoint
+from emo_mm.apis import find_config
 
 
 def load_classifier(config: str, checkpoint: str) -> Tuple[nn.Module, Config]:
@@ -36,10 +34,9 @@ def load_classifier(config: str, checkpoint: str) -> Tuple[nn.Module, Config]:
                          "'mmpretrain'.")
     # As mmengine's Runner does.
     cfg.model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
-    model = build_model(cfg).eval()
-    weights = load_checkpoint(checkpoint)
-    check_fills(model, weights, checkpoint)
-    load_state_dict(model, extract_state_dict(weights, prefix=''))
+    model = build_network(cfg).eval()
+    weights = read_checkpoint(checkpoint)
+    check_complete(model, weights, checkpoint)
     return model, cfg
 
 

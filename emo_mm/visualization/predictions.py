@@ -9,7 +9,7 @@ from mmengine.fileio import get
 from mmengine.registry import VISUALIZERS, init_default_scope
 from mmengine.visualization import Visualizer
 
-from emo_mm.models.pretrained import load_checkpoint
+from emo_mm.models.weights import read_checkpoint
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 # Shorter side in pixels below which a label would cover the picture.
@@ -103,14 +103,14 @@ def make_drawer(
         ValueError: If the checkpoint does not fill the model, or the config
             is of another library.
     """
-    from emo_mm.engine.fit import check_fills  # which imports this module
+    from emo_mm.checks.compatibility import check_complete  # which imports this module
     make_inferencer = _inferencer_class(cfg)
     # Weights to start a training from are not wanted.
     cfg.model.backbone.init_cfg = None
     init_default_scope(cfg.default_scope)
-    weights = load_checkpoint(checkpoint)
+    weights = read_checkpoint(checkpoint)
     inferencer = make_inferencer(cfg, checkpoint, device=device)
-    check_fills(inferencer.model, weights, checkpoint)
+    check_complete(inferencer.model, weights, checkpoint)
     inferencer.show_progress = False
     visualizer = inferencer.visualizer
     kwargs = dict(draw_gt=False)

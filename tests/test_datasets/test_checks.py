@@ -10,9 +10,9 @@ import pytest
 from mmengine.config import Config, ConfigDict
 from PIL import Image
 
-from emo_mm.datasets.checks import check_datasets
-from emo_mm.datasets.findings import error, summarize, warning
-from emo_mm.datasets.pictures import MISSING, Task, read_picture
+from emo_mm.checks.data.check import check_datasets
+from emo_mm.checks.data.findings import error, summarize, warning
+from emo_mm.checks.data.images import MISSING, Task, read_picture
 from emo_mm.datasets.shapes import CLASSES, generate_coco
 
 TOOL = Path(__file__).parents[2] / 'tools/misc/check_dataset.py'

@@ -9,7 +9,7 @@ import pytest
 from mmengine.config import ConfigDict
 from PIL import Image
 
-from emo_mm.datasets.checks import check_datasets
+from emo_mm.checks.data.check import check_datasets
 from emo_mm.datasets.coco_writer import CocoWriter
 from emo_mm.datasets.voc_to_coco import voc_to_coco
 from emo_mm.datasets.yolo_to_coco import read_classes, yolo_to_coco

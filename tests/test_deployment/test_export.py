@@ -14,7 +14,8 @@ pytest.importorskip('onnxruntime')
 pytest.importorskip('onnx')
 from emo_mm.deployment import build, export, formats, verify  # noqa: E402
 from emo_mm.deployment.evaluate import evaluate  # noqa: E402
-from emo_mm.deployment.runner import ExportedModel, runner  # noqa: E402
+from emo_mm.deployment import infer as runner  # noqa: E402
+from emo_mm.deployment.infer import ExportedModel  # noqa: E402
 from tests.test_deployment import conftest  # noqa: E402
 
 CLASSES, ROOT, SIZES = conftest.CLASSES, conftest.ROOT, conftest.SIZES

@@ -5,7 +5,7 @@ import torch
 
 from emo_mm.deployment import build, export, formats
 from emo_mm.models import EMO
-from emo_mm.models.arch import ARCHS
+from emo_mm.models.emo import ARCHS
 from tests.test_deployment import conftest
 
 KINDS = ('classifier', 'detector', 'deeplab')
@@ -85,7 +85,7 @@ def test_executorch(checkpoints, pictures, tmp_path, kind):
 
 def test_boxes_left_to_the_runner_are_the_models(checkpoints):
     """NMS in numpy finds what NMS inside the model finds."""
-    from emo_mm.deployment.runner import choose_boxes
+    from emo_mm.deployment.infer import choose_boxes
     cfg = conftest.read_config('detector')
     model, classes = build.load_model(cfg, checkpoints('detector'))
     whole = build.make_whole(model, 'mmdet')

@@ -8,7 +8,7 @@ from mmengine.registry import init_default_scope
 
 from emo_mm.datasets.shapes import CLASSES, generate_coco
 from emo_mm.engine import CheckedRunner
-from emo_mm.engine.checks import (check_data, check_same_schedule,
+from emo_mm.checks.config import (check_data, check_same_schedule,
                                   effective_batch, read_categories)
 
 ROOT = Path(__file__).parents[2]

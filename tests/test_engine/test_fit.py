@@ -10,7 +10,7 @@ from mmengine.runner import BaseLoop
 from torch import nn
 
 from emo_mm.engine import CheckedRunner
-from emo_mm.engine.fit import (check_annotations, check_fills,
+from emo_mm.checks.compatibility import (check_annotations, check_fills,
                                check_num_classes, check_same_labels,
                                describe_start)
 from emo_mm.models import EMO

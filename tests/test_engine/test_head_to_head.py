@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emo_mm.engine import head_to_head
-from emo_mm.engine.head_to_head import run_all, summarize
+from emo_mm.analysis.head_to_head import run_all, summarize
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/misc/head_to_head.py'

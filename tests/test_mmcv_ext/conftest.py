@@ -1,4 +1,4 @@
-"""mmcv's compiled operators, as the measure of those in emo_mm.mmcv_ext."""
+"""mmcv's compiled operators, as the measure of those in emo_mm.compat.mmcv_ext."""
 import importlib
 import importlib.machinery
 import importlib.util
@@ -12,7 +12,7 @@ import pytest
 import torch
 from packaging.tags import sys_tags
 
-import emo_mm.mmcv_ext
+import emo_mm.compat.mmcv_ext
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPILED = tuple(importlib.machinery.EXTENSION_SUFFIXES)
@@ -75,8 +75,8 @@ def using(ext):
 @pytest.fixture
 def ours():
     """Has ``mmcv.ops`` call the operators under test."""
-    with using(emo_mm.mmcv_ext):
-        yield emo_mm.mmcv_ext
+    with using(emo_mm.compat.mmcv_ext):
+        yield emo_mm.compat.mmcv_ext
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def compare(compiled_ext, device):
     def run(function, *tensors, **kwargs):
         with using(compiled_ext):
             expected = function(*tensors, **kwargs)
-        with using(emo_mm.mmcv_ext):
+        with using(emo_mm.compat.mmcv_ext):
             moved = [tensor.to(device) for tensor in tensors]
             actual = function(*moved, **kwargs)
         return to_cpu(actual), to_cpu(expected)

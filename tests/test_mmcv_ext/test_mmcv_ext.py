@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import emo_mm.mmcv_ext as mmcv_ext
+import emo_mm.compat.mmcv_ext as mmcv_ext
 
 EXT = Path(mmcv_ext.__file__).with_name('_ext.py')
 
@@ -61,7 +61,7 @@ def test_no_operator_begins_with_an_underscore(module, name):
 IMPORTS = """
 import sys
 import mmcv.ops
-import emo_mm.mmcv_ext
+import emo_mm.compat.mmcv_ext
 assert not {'mmdet', 'mmseg'} & set(sys.modules)
 import mmdet.apis
 import mmseg.apis

@@ -58,7 +58,7 @@ def test_roi_align_at_a_scale_that_is_no_power_of_two(compare, pool_mode):
 
 
 def test_roi_align_max_in_parts(compare, monkeypatch):
-    monkeypatch.setattr('emo_mm.mmcv_ext.roi.SAMPLES', 1000)
+    monkeypatch.setattr('emo_mm.compat.mmcv_ext.roi.SAMPLES', 1000)
 
     def run(features, rois):
         return forward_backward(ops.roi_align, features, rois, (7, 7), 0.5, 2,

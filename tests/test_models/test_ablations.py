@@ -5,15 +5,15 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from emo_mm.models import EMO
-from emo_mm.models.ablations import (EMOWithBlock, ExpandedMHSA,
+from emo_mm.models.studies.ablations import (EMOWithBlock, ExpandedMHSA,
                                      MetaFormerBlock,
-                                     RMBAttentionAfterExpansion, RMBConvFirst,
-                                     RMBParallel, RMBWithoutConv)
+                                     iRMBAttentionAfterExpansion, iRMBConvFirst,
+                                     iRMBParallel, iRMBWithoutConv)
 from emo_mm.models.layers import LayerNorm2d
-from emo_mm.models.meta_mobile_block import EWMHSA, LocalConv, iRMB
+from emo_mm.models.emo import EWMHSA, DWConv, iRMB
 
-BLOCKS = (RMBWithoutConv, RMBAttentionAfterExpansion, RMBConvFirst,
-          RMBParallel, MetaFormerBlock)
+BLOCKS = (iRMBWithoutConv, iRMBAttentionAfterExpansion, iRMBConvFirst,
+          iRMBParallel, MetaFormerBlock)
 TINY = dict(
     depths=(1, 2, 2, 2),
     widths=(8, 8, 16, 16),
@@ -35,28 +35,24 @@ def make(block_type, channels=8, stride=1, attn=True):
 
 
 def make_linear_and_grouped(block, num_heads):
-    """``MLP_e`` as one linear map per head: no bias, no activation."""
-    conv = block.mlp_e.conv
-    block.mlp_e.conv = nn.Conv2d(
+    """Make the expansion one linear map per head: no bias, no activation."""
+    conv = block.expand
+    block.expand = nn.Conv2d(
         conv.in_channels, conv.out_channels, 1, groups=num_heads, bias=False)
-    block.mlp_e.act = nn.Identity()
+    block.act = nn.Identity()
 
 
 @pytest.mark.parametrize('size', [(6, 9), (7, 5)])
 def test_attention_before_and_after_a_grouped_linear_expansion_agree(size):
-    before, after = make(iRMB), make(RMBAttentionAfterExpansion)
+    before, after = make(iRMB), make(iRMBAttentionAfterExpansion)
     for block in (before, after):
         make_linear_and_grouped(block, num_heads=2)
-    state = {
-        key.replace('mlp_e.attn', 'attn'): value
-        for key, value in before.state_dict().items()
-    }
-    after.load_state_dict(state)
+    after.load_state_dict(before.state_dict())
     x = torch.randn(2, 8, *size)
     expected = before(x)
     torch.testing.assert_close(after(x), expected, rtol=0, atol=1e-5)
     # It is the two conditions that make them agree.
-    after.mlp_e.act = nn.GELU()
+    after.act = nn.GELU()
     assert not torch.allclose(after(x), expected, rtol=0, atol=1e-3)
 
 
@@ -70,25 +66,26 @@ def test_attention_on_expanded_channels():
          2**0.5).softmax(-1) @ v[..., 3 * h:3 * h + 3] for h in range(2)
     ]
     expected = torch.cat(heads, -1).transpose(1, 2).reshape(x_e.shape)
-    torch.testing.assert_close(attn(x, x_e), expected)
+    torch.testing.assert_close(attn(torch.cat([x, x_e], 1)), expected)
 
 
 def test_conv_first_attends_to_what_was_convolved():
-    block = make(RMBConvFirst).eval()
+    block = make(iRMBConvFirst).eval()
     x = torch.randn(2, 8, 6, 6)
     y = block.norm(x)
-    x_f = block.attn(y, block.operator(block.mlp_e(y)))
-    torch.testing.assert_close(block(x), x + block.mlp_s(x_f))
+    x_f = block.dw_conv(block.act(block.expand(y)))
+    x_f = block.attn(torch.cat([y, x_f], 1))
+    torch.testing.assert_close(block(x), x + block.project(x_f))
 
 
 def test_parallel_operators_have_half_of_the_channels_each():
-    block = make(RMBParallel).eval()
+    block = make(iRMBParallel).eval()
     x = torch.randn(2, 8, 6, 6)
     y = block.norm(x)
-    x_e = block.mlp_e(y)
-    x_f = torch.cat([block.attn(y, x_e[:, :16]),
-                     block.operator(x_e[:, 16:])], 1)
-    torch.testing.assert_close(block(x), x + block.mlp_s(x_f))
+    x_e = block.act(block.expand(y))
+    attended = block.attn(torch.cat([y, x_e[:, :16]], 1))
+    x_f = torch.cat([attended, block.dw_conv(x_e[:, 16:])], 1)
+    torch.testing.assert_close(block(x), x + block.project(x_f))
 
 
 def test_metaformer_has_two_residuals():
@@ -104,8 +101,8 @@ def test_metaformer_has_two_residuals():
 
 def test_without_conv_only_strides_convolve():
     assert not any(
-        isinstance(m, LocalConv) for m in make(RMBWithoutConv).modules())
-    block = make(RMBWithoutConv, stride=2, attn=False)
+        isinstance(m, DWConv) for m in make(iRMBWithoutConv).modules())
+    block = make(iRMBWithoutConv, stride=2, attn=False)
     assert block(torch.randn(2, 8, 6, 6)).shape == (2, 8, 3, 3)
 
 
@@ -123,7 +120,7 @@ def test_emo_of_other_blocks_trains(block):
         assert parameter.grad is not None, name
 
 
-def test_a_block_of_ones_own():
+def test_a_registered_block():
 
     @MODELS.register_module(name='OwnBlock', force=True)
     class OwnBlock(iRMB):

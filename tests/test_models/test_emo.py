@@ -7,7 +7,7 @@ from torch import nn
 
 from emo_mm.analysis.flops import count_cost
 from emo_mm.models import EMO
-from emo_mm.models.arch import ARCHS
+from emo_mm.models.emo import ARCHS
 from tests.test_models.test_golden import Classifier
 
 TINY = dict(
@@ -122,10 +122,10 @@ def test_frozen_stages(frozen_stages):
 
 def test_norm_eval_keeps_statistics():
     model = EMO(TINY, norm_eval=True).train()
-    before = copy.deepcopy(model.stages[0].bn.running_mean)
+    before = copy.deepcopy(model.stages[0][0].bn.running_mean)
     model(torch.rand(2, 3, 32, 32))
-    assert torch.equal(model.stages[0].bn.running_mean, before)
-    assert model.training and not model.stages[0].bn.training
+    assert torch.equal(model.stages[0][0].bn.running_mean, before)
+    assert model.training and not model.stages[0][0].bn.training
 
 
 @pytest.mark.parametrize('norm_cfg, layer', [

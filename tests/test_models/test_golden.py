@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from emo_mm.models import EMO, NormGlobalAveragePooling
-from emo_mm.models.deploy import switch_to_deploy
-from emo_mm.models.literal import make_literal
-from emo_mm.models.pretrained import rename_published, to_classifier
+from emo_mm.inference import make_reference, switch_to_deploy
+from emo_mm.models.weights import rename_published, to_classifier
 from tests.golden import recipe
 
 GOLDEN = Path(recipe.__file__).parent
@@ -92,9 +91,9 @@ def test_stage_outputs_and_logits(case):
 
 
 @pytest.mark.parametrize('case', ['emo_1m_win16_1x333x500'])
-def test_literal_rendering_matches_too(case):
+def test_reference_form_matches_too(case):
     arch, window = parse(case)
-    model = make_literal(build(arch, window_size=window))
+    model = make_reference(build(arch, window_size=window))
     with torch.no_grad():
         outputs = model(make_input(case))
     assert_matches(case, *outputs)
@@ -140,7 +139,7 @@ def test_train_mode_statistics(with_cp):
     logits = model(make_input(case))[1]
     logits.sum().backward()  # with_cp runs each block again here
     assert_close(logits.detach().numpy(), golden['train.logits'])
-    statistics = model.backbone.stages[4][1].operator.norm.running_mean
+    statistics = model.backbone.stages[4][1].dw_conv.norm.running_mean
     assert_close(
         recipe.sample(statistics.numpy()), golden['train.running_mean.sample'])
 

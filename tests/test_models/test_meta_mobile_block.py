@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from emo_mm.models.meta_mobile_block import (EWMHSA, MetaMobileBlock,
+from emo_mm.inference.export import rank4_partition, rank4_reverse
+from emo_mm.models import MetaMobileBlock
+from emo_mm.models.emo import (EWMHSA,
                                              window_partition, window_reverse)
 
 
@@ -32,9 +34,9 @@ def test_a_window_is_a_strided_grid():
 
 def test_exported_windows_are_the_same():
     x = torch.rand(2, 4, 6, 5)
-    windows = torch.jit.trace(lambda x: window_partition(x, 2), x)
+    windows = torch.jit.trace(lambda x: rank4_partition(x, 2), x)
     assert torch.equal(windows(x), window_partition(x, 2))
-    maps = torch.jit.trace(lambda x: window_reverse(x, 2, 4, 6), windows(x))
+    maps = torch.jit.trace(lambda x: rank4_reverse(x, 2, 4, 6), windows(x))
     assert torch.equal(maps(windows(x)), x)
     for trace in (windows, maps):
         permutations = trace.graph.findAllNodes('aten::permute')

@@ -1,4 +1,4 @@
-"""A training step is faster and smaller than the literal one, and the same."""
+"""A training step is faster and smaller than the reference one, and the same."""
 import copy
 import json
 import os
@@ -14,7 +14,7 @@ from torch import nn
 
 from emo_mm.analysis.timing import peak_memory
 from emo_mm.models import EMO
-from emo_mm.models.literal import make_literal
+from emo_mm.inference import make_reference
 
 SMALL = dict(
     depths=(1, 2, 3, 2),
@@ -51,12 +51,12 @@ def train(model, steps, size=64, batch_size=4, **autocast):
     return losses
 
 
-def test_losses_are_those_of_the_literal_rendering():
+def test_losses_are_those_of_the_reference_rendering():
     torch.manual_seed(0)
     model = Classifier()
-    literal = make_literal(copy.deepcopy(model))
+    reference = make_reference(copy.deepcopy(model))
     losses = train(model, 20)
-    assert losses == pytest.approx(train(literal, 20), rel=1e-4)
+    assert losses == pytest.approx(train(reference, 20), rel=1e-4)
     assert losses[-1] < 0.8 * losses[0]
 
 

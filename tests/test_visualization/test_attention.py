@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from emo_mm.models.meta_mobile_block import EWMHSA
+from emo_mm.models.emo import EWMHSA
 from emo_mm.visualization.attention import (attention_in_block,
                                             attention_matrix, attention_of,
                                             find_attention)

@@ -33,7 +33,7 @@ import torch
 from tabulate import tabulate
 
 from emo_mm.analysis import benchmark as bench
-from emo_mm.analysis.limits import machine_limits, stage_limits
+from emo_mm.analysis.roofline import machine_limits, stage_limits
 
 
 def parse_args() -> argparse.Namespace:

@@ -11,7 +11,7 @@ Example:
 import argparse
 
 from emo_mm.analysis.complexity import complexity, operator_shares
-from emo_mm.models.arch import ARCHS
+from emo_mm.models.emo import ARCHS
 
 
 def parse_args() -> argparse.Namespace:

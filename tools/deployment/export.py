@@ -20,11 +20,10 @@ os.environ.setdefault('OPENVINO_TELEMETRY', '0')
 
 from mmengine.config import Config, DictAction  # noqa: E402
 
-from emo_mm.analysis.from_config import default_shape  # noqa: E402
-from emo_mm.deployment.export import export  # noqa: E402
+from emo_mm.analysis.from_config import default_shape  # noqa: E402 from emo_mm.deployment.export import export  # noqa: E402
 from emo_mm.deployment.formats import FORMATS  # noqa: E402
 from emo_mm.deployment.verify import VerificationError  # noqa: E402
-from emo_mm.utils import find_config  # noqa: E402
+from emo_mm.apis import find_config  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

@@ -15,9 +15,9 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
 from emo_mm.deployment.evaluate import evaluate
-from emo_mm.deployment.runner import ExportedModel
-from emo_mm.engine.checks import check_data
-from emo_mm.utils import find_config
+from emo_mm.deployment.infer import ExportedModel
+from emo_mm.checks.config import check_data
+from emo_mm.apis import find_config
 
 
 def parse_args() -> argparse.Namespace:

@@ -14,9 +14,9 @@ import sys
 
 from mmengine.config import Config, DictAction
 
-from emo_mm.datasets.checks import LOOPS, check_datasets
-from emo_mm.datasets.findings import count, summarize
-from emo_mm.utils import find_config
+from emo_mm.checks.data.check import LOOPS, check_datasets
+from emo_mm.checks.data.findings import count, summarize
+from emo_mm.apis import find_config
 
 
 def parse_args() -> argparse.Namespace:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from emo_mm.engine.head_to_head import run_all, summarize
-from emo_mm.utils import find_config
+from emo_mm.analysis.head_to_head import run_all, summarize
+from emo_mm.apis import find_config
 
 
 def parse_args() -> argparse.Namespace:

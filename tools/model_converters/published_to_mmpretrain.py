@@ -12,7 +12,7 @@ from pickle import UnpicklingError
 
 import torch
 
-from emo_mm.models.pretrained import (extract_state_dict, fitting_arch,
+from emo_mm.models.weights import (extract_state_dict, fitting_arch,
                                       load_checkpoint, to_classifier)
 
 

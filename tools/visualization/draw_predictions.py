@@ -17,7 +17,7 @@ import mmcv
 from mmengine.config import Config, DictAction
 from mmengine.utils import track_iter_progress
 
-from emo_mm.utils import find_config
+from emo_mm.apis import find_config
 from emo_mm.visualization.predictions import (find_pictures, make_drawer,
                                               read_rgb)
 

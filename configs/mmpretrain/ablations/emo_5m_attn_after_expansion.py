@@ -2,4 +2,4 @@
 _base_ = '../emo_5m.py'
 
 model = dict(
-    backbone=dict(type='EMOWithBlock', block='RMBAttentionAfterExpansion'))
+    backbone=dict(type='EMOWithBlock', block='iRMBAttentionAfterExpansion'))

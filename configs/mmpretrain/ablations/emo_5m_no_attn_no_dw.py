@@ -4,5 +4,5 @@ _base_ = './_base_/emo_5m_arch.py'
 model = dict(
     backbone=dict(
         type='EMOWithBlock',
-        block='RMBWithoutConv',
+        block='iRMBWithoutConv',
         arch=dict(attention=(False, False, False, False))))

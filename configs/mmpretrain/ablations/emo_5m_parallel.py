@@ -2,4 +2,4 @@
 # reading has 5.0 M and 901 M, and none that we tried has both.
 _base_ = '../emo_5m.py'
 
-model = dict(backbone=dict(type='EMOWithBlock', block='RMBParallel'))
+model = dict(backbone=dict(type='EMOWithBlock', block='iRMBParallel'))

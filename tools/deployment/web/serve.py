@@ -20,11 +20,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-# The runner is a script as well; both run where this package is not installed.
-sys.path.insert(0, str(HERE.parent))
-from infer import ExportedModel, color_of  # noqa: E402
+from emo_mm.deployment.infer import ExportedModel, color_of
 
+HERE = Path(__file__).resolve().parent
 RUNTIME = 'onnxruntime-web@1.30.0'
 RUNTIME_FILES = ('ort.wasm.min.mjs', 'ort-wasm-simd-threaded.mjs',
                  'ort-wasm-simd-threaded.wasm')

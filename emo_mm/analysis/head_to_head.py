@@ -1,0 +1,127 @@
+"""Several configs, several seeds, one table of what came out."""
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Dict, List, Sequence, Tuple
+
+from mmengine.config import Config
+
+from emo_mm.engine.launch import library_tool
+
+RESULT = 'result.json'
+
+
+def run_all(configs: Sequence[Path],
+            seeds: Sequence[int],
+            work_dir: Path,
+            options: Sequence[str] = ()) -> List[dict]:
+    """Train every config with every seed, one after another.
+
+    A run that has finished is not repeated, and one that was interrupted goes
+    on from its last checkpoint. All configs run with the first seed before
+    any runs with the second.
+
+    Args:
+        configs (Sequence[Path]): Of mmdet, mmseg or mmpretrain.
+        seeds (Sequence[int]): Of ``randomness.seed``.
+        work_dir (Path): Gets a folder ``CONFIG/seed_SEED`` for each run.
+        options (Sequence[str]): KEY=VALUE settings that replace those of
+            every config.
+
+    Returns:
+        list[dict]: ``config``, ``seed``, ``params`` and ``metrics`` (of the
+        last epoch) of each run.
+
+    Raises:
+        RuntimeError: If a training fails.
+        ValueError: If a finished run had other settings.
+    """
+    results = []
+    for seed in seeds:
+        for config in configs:
+            folder = work_dir / config.stem / f'seed_{seed}'
+            results.append(_run(config, seed, folder, list(options)))
+    return results
+
+
+def _run(config: Path, seed: int, folder: Path, options: List[str]) -> dict:
+    cfg = Config.fromfile(config)
+    settings = dict(cfg=cfg.pretty_text, options=options)
+    result_file = folder / RESULT
+    if result_file.is_file():
+        result = json.loads(result_file.read_text())
+        if result.pop('settings') != settings:
+            raise ValueError(f'{folder} holds the result of other settings. '
+                             'Choose another --work-dir, or delete it.')
+        return result
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / 'output.txt'
+    with open(log, 'a') as output:
+        code = subprocess.run([
+            sys.executable,
+            str(library_tool(config, 'train')),
+            str(config), '--work-dir',
+            str(folder), '--resume', '--cfg-options',
+            f'randomness.seed={seed}', *options
+        ],
+                              stdout=output,
+                              stderr=subprocess.STDOUT).returncode
+    if code:
+        raise RuntimeError(f'{config.stem} with seed {seed} failed: see {log}')
+    result = dict(
+        config=config.stem,
+        seed=seed,
+        params=_params(cfg),
+        metrics=_last_metrics(folder))
+    result_file.write_text(json.dumps(dict(result, settings=settings)))
+    return result
+
+
+def _params(cfg: Config) -> int:
+    from emo_mm.analysis.from_config import build_network
+    return sum(p.numel() for p in build_network(cfg).parameters())
+
+
+def _last_metrics(folder: Path) -> Dict[str, float]:
+    """What the last validation found, as mmengine's visualizer wrote it."""
+    metrics = {}
+    for path in sorted(folder.glob('*/vis_data/scalars.json')):
+        for line in path.read_text().splitlines():
+            record = json.loads(line)
+            if 'lr' not in record:  # a validation's, not a training's
+                metrics = record
+    timing = ('step', 'time', 'data_time', 'iter', 'epoch')
+    return {key: value for key, value in metrics.items() if key not in timing}
+
+
+def summarize(results: List[dict], metric: str = '') -> Tuple[str, List[dict]]:
+    """Mean and spread over the seeds.
+
+    Args:
+        results (list[dict]): Of :func:`run_all`.
+        metric (str): Defaults to the first that the runs report.
+
+    Returns:
+        tuple[str, list[dict]]: The metric, and ``config``, ``params``,
+        ``mean``, ``std`` (None for one seed) and ``values`` for each config.
+
+    Raises:
+        ValueError: If a run does not report the metric.
+    """
+    metric = metric or next(iter(results[0]['metrics']))
+    rows = {}
+    for result in results:
+        if metric not in result['metrics']:
+            raise ValueError(f'--metric={metric!r} is none of '
+                             f'{", ".join(result["metrics"])}.')
+        row = rows.setdefault(
+            result['config'],
+            dict(config=result['config'], params=result['params'], values=[]))
+        row['values'].append(result['metrics'][metric])
+    for row in rows.values():
+        values = row['values']
+        row['mean'] = statistics.mean(values)
+        row['std'] = statistics.stdev(values) if len(values) > 1 else None
+    return metric, list(rows.values())

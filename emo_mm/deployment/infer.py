@@ -1,0 +1,525 @@
+"""Run an exported model on pictures and draw what it finds.
+
+Needs numpy, Pillow and the runtime of the model's format, nothing else; the
+file can be copied to a device alone.
+
+Example:
+    python infer.py detector.onnx street.jpg --out-dir drawn
+    python infer.py segmenter.xml street.jpg --json
+"""
+import argparse
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+METADATA_FILE = 'metadata.json'
+
+
+# --- Formats ----------------------------------------------------------------
+# Each opener returns the metadata and a function of one array that returns
+# the outputs in the model's order.
+def _open_onnx(path):
+    import onnxruntime
+    session = onnxruntime.InferenceSession(
+        str(path), providers=['CPUExecutionProvider'])
+    name = session.get_inputs()[0].name
+    metadata = session.get_modelmeta().custom_metadata_map
+    return metadata, lambda image: session.run(None, {name: image})
+
+
+def _open_openvino(path):
+    import openvino
+    core = openvino.Core()
+    model = core.read_model(path)
+    metadata = {}
+    if model.has_rt_info('emo_mm'):
+        metadata = {
+            key: model.get_rt_info(['emo_mm', key]).astype(str)
+            for key in model.get_rt_info('emo_mm').value
+        }
+    hints = dict(float32='f32', float16='f32', bfloat16='bf16')
+    # Left alone, some CPUs would compute float32 models in bfloat16.
+    precision = json.loads(metadata.get('precision', '"float32"'))
+    compiled = core.compile_model(
+        model, 'CPU', {'INFERENCE_PRECISION_HINT': hints[precision]})
+    outputs = compiled.outputs
+
+    def run(image):
+        results = compiled(image)
+        return [np.array(results[output]) for output in outputs]
+
+    return metadata, run
+
+
+def _open_exported_program(path):
+    import torch
+    import torchvision  # noqa: F401 registers NMS
+    extra = {METADATA_FILE: ''}
+    program = torch.export.load(path, extra_files=extra).module()
+
+    def run(image):
+        with torch.no_grad():
+            return [out.numpy() for out in program(torch.from_numpy(image))]
+
+    return _decode(extra[METADATA_FILE]), run
+
+
+def _open_tflite(path):
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        from tflite_runtime.interpreter import Interpreter
+    metadata = _read_appended(path)
+    interpreter = Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    # Signatures name outputs output_0, output_1, …; details are unordered.
+    runner = interpreter.get_signature_runner()
+    argument, = runner.get_input_details()
+
+    def run(image):
+        results = runner(**{argument: image})
+        names = sorted(results, key=lambda name: int(name.split('_')[-1]))
+        return [results[name] for name in names]
+
+    return metadata, run
+
+
+def _open_executorch(path):
+    import torch
+    from executorch.runtime import Runtime
+    metadata = _read_appended(path)
+    method = Runtime.get().load_program(path).load_method('forward')
+
+    def run(image):
+        return [
+            out.numpy() for out in method.execute((torch.from_numpy(image), ))
+        ]
+
+    return metadata, run
+
+
+OPENERS = {
+    '.onnx': (_open_onnx, 'onnxruntime'),
+    '.xml': (_open_openvino, 'openvino'),
+    '.pt2': (_open_exported_program, 'torch and torchvision'),
+    '.tflite': (_open_tflite, 'ai-edge-litert'),
+    '.pte': (_open_executorch, 'executorch'),
+}
+
+
+def _decode(text):
+    """Values of metadata are JSON each, as some formats hold only strings."""
+    return {key: json.dumps(value) for key, value in json.loads(text).items()}
+
+
+def _read_appended(path):
+    """Metadata of a format without a place for it: a zip at the end."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _decode(archive.read(METADATA_FILE).decode())
+    except (zipfile.BadZipFile, KeyError):
+        return {}
+
+
+class ExportedModel:
+    """An exported model in its runtime.
+
+    Args:
+        path (str): The file, whose suffix names the format.
+
+    Attributes:
+        metadata (dict): Task, class names, input and so on, as
+            ``docs/deployment.md`` lists them.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If the runtime is not installed.
+        ValueError: If the file is damaged or not of ours.
+    """
+
+    def __init__(self, path):
+        path = Path(path)
+        if path.suffix not in OPENERS:
+            raise ValueError(f'{path}: the suffix must be one of '
+                             f'{", ".join(OPENERS)}.')
+        if not path.is_file():
+            raise FileNotFoundError(f'{path}: there is no such file.')
+        opener, packages = OPENERS[path.suffix]
+        try:
+            metadata, self._run = opener(path)
+        except ImportError as error:
+            raise ImportError(
+                f'{path} needs {packages}: pip install '
+                f'{packages.replace(" and", "")} ({error})') from error
+        except Exception as error:  # each runtime raises its own
+            raise ValueError(f'{path} cannot be opened: {error}') from error
+        if 'task' not in metadata:
+            raise ValueError(f'{path} holds no metadata of emo_mm. Export it '
+                             'with tools/deployment/export.py.')
+        self.metadata = {
+            key: json.loads(value)
+            for key, value in metadata.items()
+        }
+
+    def outputs(self, image):
+        """What the model itself returns, by name.
+
+        Args:
+            image (ndarray): RGB, 0 to 255, of shape (H, W, 3).
+        """
+        image = np.ascontiguousarray(image, self.metadata['input']['dtype'])
+        return dict(zip(self.metadata['outputs'], self._run(image)))
+
+    def results(self, image):
+        """Boxes, scores and labels, a mask, or probabilities of an image of
+        the model's input size."""
+        outputs = self.outputs(image)
+        if self.metadata['task'] == 'detection':
+            if not self.metadata['nms']['inside']:
+                outputs = choose_boxes(outputs['boxes'], outputs['scores'],
+                                       self.metadata['nms'])
+            outputs = {
+                name: outputs[name]
+                for name in ('boxes', 'scores', 'labels')
+            }
+        return outputs
+
+    def __call__(self, picture):
+        """The same of a picture (PIL.Image) of any size, in its pixels."""
+        picture = to_rgb(picture)
+        image, area = prepare(picture, self.metadata)
+        return place_back(self.results(image), area, picture.size)
+
+
+# --- Pictures ---------------------------------------------------------------
+def read_picture(path):
+    """A file's picture as RGB, turned upright as its EXIF data ask for.
+
+    Raises:
+        OSError: If the file is missing or no picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            return to_rgb(ImageOps.exif_transpose(picture))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise OSError(
+            f'{path} cannot be read as a picture: {error}') from error
+
+
+def to_rgb(picture):
+    """A picture of any mode as RGB.
+
+    Raises:
+        ValueError: If its values are no grey levels of 8 or 16 bits.
+    """
+    if picture.mode[0] not in 'IF':
+        return picture.convert('RGB')
+    # Pillow would clip 16 bits at 255.
+    values = np.asarray(picture)
+    if picture.mode == 'F' or values.min() < 0 or values.max() > 65535:
+        raise ValueError(
+            f'its mode is {picture.mode}, not one of 8 or 16 bits')
+    return Image.fromarray((values >> 8).astype(np.uint8)).convert('RGB')
+
+
+def prepare(picture, metadata):
+    """Bring a picture to a size that the model takes.
+
+    Args:
+        picture (PIL.Image): RGB.
+        metadata (dict): Of the model.
+
+    Returns:
+        tuple: The image (H, W, 3), and the area of it, as width and height,
+        that shows the picture.
+    """
+    how, size = metadata['resize'], metadata['input']
+    width, height = picture.size
+    wanted = None if size['dynamic'] else (size['width'], size['height'])
+    if how['mode'] == 'crop':
+        target = (how['width'], how['height'])
+        short = min(width, height)
+        image = resize(
+            picture,
+            [int(how['short'] * side / short)
+             for side in (width, height)], how)
+        left, top = (int(round((old - new) / 2))
+                     for old, new in zip(image.shape[1::-1], target))
+        image = np.array(
+            Image.fromarray(image).crop(
+                (left, top, left + target[0], top + target[1])))
+        return image, target
+    if how['mode'] == 'stretch':
+        target = wanted or (how['width'], how['height'])
+        return resize(picture, target, how), target
+    if wanted:
+        scale = min(wanted[0] / width, wanted[1] / height)
+    elif how['mode'] == 'fit':
+        scale = min(how['long'] / max(width, height),
+                    how['short'] / min(width, height))
+    else:
+        scale = 1.
+    area = tuple(max(1, int(side * scale + 0.5)) for side in (width, height))
+    image = resize(picture, area, how)
+    if wanted:  # the rest is grey that normalises to zero
+        padded = np.empty((wanted[1], wanted[0], 3), np.uint8)
+        padded[:] = np.round(metadata['normalisation']['mean'])
+        padded[:area[1], :area[0]] = image
+        image = padded
+    return image, area
+
+
+def resize(picture, size, how):
+    """Resize as the training's test pipeline does.
+
+    Args:
+        picture (PIL.Image): RGB.
+        size (tuple[int, int]): Width and height.
+        how (dict): ``filter`` is 'bilinear' or 'bicubic'; ``antialias`` says
+            whether shrinking averages (Pillow) or samples (OpenCV).
+    """
+    size = tuple(size)
+    if picture.size == size:
+        return np.array(picture)
+    if how['antialias'] or how['filter'] != 'bilinear':
+        kind = getattr(Image.Resampling, how['filter'].upper())
+        return np.array(picture.resize(size, kind))
+    image = np.asarray(picture, np.float32)
+    for axis, length in ((0, size[1]), (1, size[0])):
+        old = image.shape[axis]
+        position = (np.arange(length) + 0.5) * (old / length) - 0.5
+        position = position.clip(0, old - 1)
+        low = position.astype(int)
+        share = (position - low).astype(np.float32)
+        share = share[:, None, None] if axis == 0 else share[None, :, None]
+        upper = image.take(np.minimum(low + 1, old - 1), axis)
+        image = image.take(low, axis) * (1 - share) + upper * share
+    return (image + 0.5).astype(np.uint8)
+
+
+def place_back(results, area, size):
+    """Results in the model's input to results in the picture's pixels.
+
+    Args:
+        results (dict): Of :meth:`ExportedModel.results`.
+        area (tuple[int, int]): Width and height that show the picture.
+        size (tuple[int, int]): Width and height of the picture.
+    """
+    if 'mask' in results:
+        mask = results['mask'][:area[1], :area[0]]
+        rows = np.arange(size[1]) * area[1] // size[1]
+        columns = np.arange(size[0]) * area[0] // size[0]
+        return dict(mask=mask[rows][:, columns])
+    if 'boxes' in results:
+        scale = np.float32([size[0] / area[0], size[1] / area[1]] * 2)
+        limits = np.float32([*size, *size])
+        boxes = (results['boxes'] * scale).clip(0, limits)
+        return dict(results, boxes=boxes)
+    return results
+
+
+# --- Boxes of formats without NMS -------------------------------------------
+def choose_boxes(boxes, scores, settings):
+    """Non-maximum suppression for formats that cannot hold it.
+
+    Args:
+        boxes (ndarray): Of all priors, (P, 4).
+        scores (ndarray): (P, classes).
+        settings (dict): ``metadata['nms']``; ``levels`` counts the priors of
+            each level of the detector.
+    """
+    start, rows, labels = 0, [], []
+    for count in settings['levels']:
+        row, label = np.nonzero(scores[start:start +
+                                       count] > settings['score_threshold'])
+        row += start
+        best = np.argsort(
+            -scores[row, label], kind='stable')[:settings['candidates']]
+        rows.append(row[best])
+        labels.append(label[best])
+        start += count
+    rows, labels = np.concatenate(rows), np.concatenate(labels)
+    scores = scores[rows, labels]
+    boxes = boxes[rows]
+    extent = boxes[:, 2:] - boxes[:, :2]
+    order = np.argsort(-scores, kind='stable')
+    order = order[(extent[order] > settings['min_size']).all(1)]
+    area = extent.prod(1)
+    kept = []
+    while len(order) and len(kept) < settings['max_boxes']:
+        first, order = order[0], order[1:]
+        kept.append(first)
+        low = np.maximum(boxes[first, :2], boxes[order, :2])
+        high = np.minimum(boxes[first, 2:], boxes[order, 2:])
+        inter = (high - low).clip(0).prod(1)
+        overlaps = inter > np.float32(settings['iou_threshold']) * (
+            area[first] + area[order] - inter)
+        if not settings['class_agnostic']:
+            overlaps &= labels[order] == labels[first]
+        order = order[~overlaps]
+    return dict(
+        boxes=boxes[kept],
+        scores=scores[kept],
+        labels=labels[kept].astype(np.int32))
+
+
+# --- Drawing ----------------------------------------------------------------
+def color_of(label):
+    """A color of its own for each class id, far from its neighbours'."""
+    hue = label * 0.381966 % 1 * 6
+    channels = [abs((hue + shift) % 6 - 3) - 1 for shift in (0, 4, 2)]
+    light = 1. if label % 2 == 0 else 0.7
+    return tuple(
+        int(255 * light * min(max(value, 0), 1)) for value in channels)
+
+
+def _readable_on(color):
+    """Black or white."""
+    light = np.dot(color, (0.3, 0.59, 0.11)) > 110
+    return (0, 0, 0) if light else (255, 255, 255)
+
+
+def draw(picture, results, metadata, threshold=0.3):
+    """The picture with boxes, a coloured mask or the best five classes."""
+    picture = to_rgb(picture)
+    classes = metadata['classes']
+    size = max(11, max(picture.size) // 60)
+    font = ImageFont.load_default(size)
+    if 'mask' in results:
+        colors = np.array([color_of(i) for i in range(len(classes))], np.uint8)
+        overlay = Image.fromarray(colors[results['mask']])
+        picture = Image.blend(picture, overlay, 0.5)
+        ids, counts = np.unique(results['mask'], return_counts=True)
+        lines = [(classes[i], color_of(i)) for i in ids[np.argsort(-counts)]]
+        return _write_lines(picture, lines[:12], font)
+    if 'probabilities' in results:
+        probabilities = results['probabilities']
+        best = np.argsort(-probabilities)[:5]
+        lines = [(f'{classes[i]} {probabilities[i]:.3f}', (255, 255, 255))
+                 for i in best]
+        return _write_lines(picture, lines, font)
+    pen = ImageDraw.Draw(picture)
+    for box, score, label in zip(results['boxes'], results['scores'],
+                                 results['labels']):
+        if score < threshold:
+            continue
+        color = color_of(int(label))
+        pen.rectangle([float(x) for x in box], outline=color, width=size // 5)
+        text = f'{classes[label]} {score:.2f}'
+        corner = float(box[0]), max(0., float(box[1]) - size)
+        pen.rectangle(pen.textbbox(corner, text, font), fill=color)
+        pen.text(corner, text, fill=_readable_on(color), font=font)
+    return picture
+
+
+def _write_lines(picture, lines, font):
+    pen = ImageDraw.Draw(picture)
+    for i, (text, color) in enumerate(lines):
+        corner = (4, 4 + font.size * 1.2 * i)
+        pen.rectangle(pen.textbbox(corner, text, font), fill=(0, 0, 0))
+        pen.text(corner, text, fill=color, font=font)
+    return picture
+
+
+def summary(results, metadata, threshold=0.3):
+    """Results as plain values, for JSON."""
+    classes = metadata['classes']
+    if 'mask' in results:
+        ids, counts = np.unique(results['mask'], return_counts=True)
+        shares = counts / results['mask'].size
+        return {
+            classes[i]: round(float(share), 4)
+            for i, share in sorted(zip(ids, shares), key=lambda p: -p[1])
+        }
+    if 'probabilities' in results:
+        probabilities = results['probabilities']
+        return {
+            classes[i]: round(float(probabilities[i]), 4)
+            for i in np.argsort(-probabilities)[:5]
+        }
+    return [
+        dict(
+            label=classes[label],
+            score=round(float(score), 4),
+            box=[round(float(x), 2)
+                 for x in box]) for box, score, label in zip(
+                     results['boxes'], results['scores'], results['labels'])
+        if score >= threshold
+    ]
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('model', help=f'one of {", ".join(OPENERS)}')
+    parser.add_argument('images', nargs='+', help='pictures')
+    parser.add_argument(
+        '--out-dir',
+        type=Path,
+        default=Path('drawn'),
+        help='where to draw; defaults to %(default)s')
+    parser.add_argument(
+        '--threshold',
+        type=float,
+        default=0.3,
+        help='lowest score of a box to show; defaults to %(default)s')
+    parser.add_argument(
+        '--json', action='store_true', help='print results, draw nothing')
+    return parser.parse_args()
+
+
+def targets(paths, folder):
+    """Where each picture is drawn, a place of its own.
+
+    Raises:
+        FileNotFoundError: If one of the paths is no file.
+        ValueError: If a picture would be drawn over itself.
+    """
+    stems = [Path(path).stem for path in paths]
+    places = []
+    for i, (path, stem) in enumerate(zip(paths, stems)):
+        if Path(path).is_dir():
+            raise FileNotFoundError(f'{path} is a folder. Give the pictures '
+                                    f'in it: {Path(path) / "*"}')
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'{path}: there is no such file.')
+        number = f'_{i}' if stems.count(stem) > 1 else ''
+        places.append(folder / f'{stem}{number}.png')
+        if places[-1].resolve() == Path(path).resolve():
+            raise ValueError(f'--out-dir {folder}: {path} would be drawn over '
+                             'itself. Choose another folder.')
+    return places
+
+
+def main():
+    """Run the command line; an error ends it in one line."""
+    try:
+        _run(parse_args())
+    except (ImportError, OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
+
+
+def _run(args):
+    places = targets(args.images, args.out_dir)
+    model = ExportedModel(args.model)
+    found = {}
+    for path, target in zip(args.images, places):
+        picture = read_picture(path)
+        results = model(picture)
+        found[path] = summary(results, model.metadata, args.threshold)
+        if not args.json:
+            args.out_dir.mkdir(parents=True, exist_ok=True)
+            draw(picture, results, model.metadata, args.threshold).save(target)
+            print(f'{path} -> {target}')
+    if args.json:
+        json.dump(found, sys.stdout, indent=1, ensure_ascii=False)
+        print()
+
+
+if __name__ == '__main__':
+    main()

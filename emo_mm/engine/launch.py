@@ -1,0 +1,54 @@
+"""Hand a run over to the library that a config is written for."""
+import argparse
+import runpy
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.utils import get_installed_path
+
+from emo_mm.apis import find_config
+
+# default_scope of a config to the distribution with its tools.
+LIBRARIES = dict(
+    mmdet='mmdet', mmseg='mmsegmentation', mmpretrain='mmpretrain')
+
+
+def run_library_tool(name: str, description: str) -> None:
+    """Run ``tools/<name>.py`` of the library that the config asks for.
+
+    The command line, but for ``config``, is that of the library's tool.
+
+    Args:
+        name (str): 'train' or 'test'.
+        description (str): Text of ``--help``.
+    """
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog=f'All other arguments go to the library: see mim {name} mmdet '
+        '--help.',
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='path or name; comes first')
+    parser.parse_args(sys.argv[1:2])
+    try:
+        config = find_config(sys.argv[1])
+        tool = library_tool(config, name)
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
+    sys.argv[:2] = [str(tool), str(config)]
+    runpy.run_path(str(tool), run_name='__main__')
+
+
+def library_tool(config: Path, name: str) -> Path:
+    """Path of a tool of the library that ``config`` is written for.
+
+    Raises:
+        ValueError: If the config's ``default_scope`` is none of ours.
+    """
+    scope = Config.fromfile(
+        config, import_custom_modules=False).get('default_scope')
+    if scope not in LIBRARIES:
+        raise ValueError(f'{config}: default_scope={scope!r} must be one of '
+                         f'{", ".join(LIBRARIES)}.')
+    root = Path(get_installed_path(LIBRARIES[scope]))
+    return root / '.mim' / 'tools' / f'{name}.py'

@@ -1,0 +1,25 @@
+"""What lies between the backbone and a classifier's head."""
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from .layers import LayerNorm2d
+
+
+@MODELS.register_module()
+class NormGlobalAveragePooling(nn.Module):
+    """Channel LayerNorm (eps 1e-6), then the mean over all positions.
+
+    EMO's classifier normalises the map before it is pooled, while its
+    detectors and segmenters take the map as it is; so the norm lies here.
+
+    Args:
+        in_channels (int): Channels of the backbone's last map.
+    """
+
+    def __init__(self, in_channels: int):
+        super().__init__()
+        self.norm = LayerNorm2d(in_channels, eps=1e-6)
+
+    def forward(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
+        """The last of the (B, C, H, W) maps to one (B, C) vector."""
+        return (self.norm(inputs[-1]).mean((2, 3)), )

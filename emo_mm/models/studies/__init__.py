@@ -1,0 +1,1 @@
+"""Other blocks and networks, for the studies of the paper."""
