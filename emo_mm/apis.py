@@ -1,9 +1,10 @@
 """From a config to a model."""
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import nn
 
 PACKAGE = Path(__file__).resolve().parent
@@ -70,3 +71,25 @@ def default_shape(cfg: Config) -> tuple[int, int]:
 
 def _pair(size) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def leaf_datasets(dataset, field: str) -> Iterator[tuple[str, dict]]:
+    """Yield field and config of the data sets below any wrappers."""
+    if not isinstance(dataset, dict):
+        return
+    if isinstance(dataset.get('dataset'), dict):
+        yield from leaf_datasets(dataset['dataset'], f'{field}.dataset')
+    elif isinstance(dataset.get('datasets'), (list, tuple)):
+        for i, child in enumerate(dataset['datasets']):
+            yield from leaf_datasets(child, f'{field}.datasets.{i}')
+    else:
+        yield field, dataset
+
+
+def type_of(dataset: dict) -> type:
+    """Return a data set's class, found where the Runner will find it."""
+    data_type = dataset['type']
+    if isinstance(data_type, type):
+        return data_type
+    with DATASETS.switch_scope_and_registry(None) as registry:
+        return registry.get(data_type)
