@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from emo_mm.visualization.plots import new_figure
 from emo_mm.visualization.predictions import draw_sample, read_rgb
 
 Curve = Tuple[List[float], List[float]]
@@ -80,15 +81,13 @@ def plot_curves(curves: Dict[str, Curve], path: Path) -> None:
         curves (dict): Steps and values of each scalar.
         path (Path): Of the picture.
     """
-    # Not pyplot, whose backend is the process's, and which asks for a screen.
-    from matplotlib.figure import Figure
     panels: Dict[str, list] = defaultdict(list)
     for name in curves:
         panels['loss' if 'loss' in name else 'learning rate' if name ==
                'lr' else 'validation'].append(name)
     if not panels:
         return
-    figure = Figure(figsize=(5 * len(panels), 4), layout='constrained')
+    figure = new_figure(5 * len(panels), 4)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (title, names) in zip(axes, panels.items()):
         for name in names:
