@@ -1,4 +1,4 @@
-"""Networks of timm as backbones, to compare with."""
+"""Networks of timm as backbones, to compare EMO with."""
 from collections.abc import Sequence
 
 from mmengine.model import BaseModule
@@ -60,7 +60,7 @@ class TimmFeatures(BaseModule):
         """Load timm's weights. mmengine calls this when a training starts.
 
         Raises:
-            FileNotFoundError: If they cannot be had.
+            FileNotFoundError: If they cannot be loaded.
         """
         if not self.pretrained or self.is_init:
             return
@@ -78,8 +78,7 @@ class TimmFeatures(BaseModule):
         self.is_init = True
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) to one (B, C, H', W') map for each of
-        ``out_indices``."""
+        """Map (B, 3, H, W) to one (B, C, H', W') for each stage returned."""
         return tuple(self.network(x))
 
     def train(self, mode: bool = True) -> 'TimmFeatures':

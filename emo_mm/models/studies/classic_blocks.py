@@ -154,7 +154,7 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape."""
+        """Map (B, C, H, W) to the same shape."""
         tokens = self.qkv(x.flatten(2).transpose(1, 2))
         q, k, v = tokens.unflatten(-1, (3, self.num_heads, -1)).unbind(2)
         y = F.scaled_dot_product_attention(
