@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -64,20 +65,26 @@ _BATCH_NORMS = dict(BN=nn.BatchNorm2d, SyncBN=nn.SyncBatchNorm)
 _ACTS = dict(SiLU=nn.SiLU, GELU=nn.GELU)
 
 
-def _is_positive_int(value) -> bool:
+def _is_positive_int(value: Any) -> bool:
     return isinstance(value, int) and value > 0
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, (int, float)) and value > 0
+
+
+def _is_odd(value: Any) -> bool:
+    return _is_positive_int(value) and value % 2 == 1
 
 
 # The keys of an arch with one value for each stage, and what each value is.
 _PER_STAGE = dict(
     depths=('a positive int', _is_positive_int),
     widths=('a positive int', _is_positive_int),
-    exp_ratios=('a positive number',
-                lambda value: isinstance(value, (int, float)) and value > 0),
+    exp_ratios=('a positive number', _is_positive),
     head_dims=('a positive int', _is_positive_int),
     # An even kernel would shift the map.
-    kernel_sizes=('a positive odd int',
-                  lambda value: _is_positive_int(value) and value % 2 == 1),
+    kernel_sizes=('a positive odd int', _is_odd),
     attention=('True or False', lambda value: isinstance(value, bool)),
     norms=("one of ('BN', 'LN')", ('BN', 'LN').__contains__),
     acts=(f'one of {tuple(_ACTS)}', tuple(_ACTS).__contains__))
@@ -503,6 +510,7 @@ class EMO(BaseModule):
 
     # The studies put other blocks here, see emo_mm.models.studies.
     block_type: type[nn.Module] = iRMB
+    _is_init: bool  # BaseModule's
 
     def __init__(self,
                  arch: str | dict = '5m',
@@ -616,13 +624,13 @@ class EMO(BaseModule):
             cfg for cfg in cfgs
             if cfg.get('type', 'Pretrained') == 'Pretrained'
         ]
-        if self.is_init or not pretrained:
+        if self._is_init or not pretrained:
             super().init_weights()
         else:
             # It fills every tensor, whatever another init_cfg would write.
             fields = {k: v for k, v in pretrained[0].items() if k != 'type'}
             load_pretrained(self, **fields)
-            self.is_init = True
+            self._is_init = True
         if not pretrained and (self.norm_eval or self.frozen_stages >= 0):
             warnings.warn(
                 f'EMO starts without weights, but norm_eval={self.norm_eval} '
@@ -726,7 +734,9 @@ def _recomputation_contexts(block: nn.Module):
 
 @contextmanager
 def _statistics_kept(block: nn.Module):
-    norms = [m for m in block.modules() if isinstance(m, _BatchNorm)]
+    norms: list[Any] = [
+        m for m in block.modules() if isinstance(m, _BatchNorm)
+    ]
     kept = [(norm.momentum, norm.num_batches_tracked.clone())
             for norm in norms]
     for norm in norms:

@@ -32,6 +32,8 @@ class TimmFeatures(BaseModule):
         ImportError: If timm is not installed.
     """
 
+    _is_init: bool  # BaseModule's
+
     def __init__(self,
                  model_name: str,
                  out_indices: Sequence[int],
@@ -62,7 +64,7 @@ class TimmFeatures(BaseModule):
         Raises:
             FileNotFoundError: If they cannot be loaded.
         """
-        if not self.pretrained or self.is_init:
+        if not self.pretrained or self._is_init:
             return
         import timm
         try:
@@ -75,7 +77,7 @@ class TimmFeatures(BaseModule):
                 'model.backbone.pretrained=False '
                 'model.backbone.norm_eval=False') from error
         self.network.load_state_dict(source.state_dict())
-        self.is_init = True
+        self._is_init = True
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map (B, 3, H, W) to one (B, C, H', W') for each stage returned."""

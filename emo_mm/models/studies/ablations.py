@@ -44,9 +44,9 @@ class iRMBWithoutConv(iRMB):
     Blocks with stride 2 keep it: nothing else in them shrinks the map.
     """
 
-    def __init__(self, *args, stride: int = 1, **kwargs):
-        super().__init__(*args, stride=stride, **kwargs)
-        if stride == 1:
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.dw_conv.conv.stride == (1, 1):
             self.dw_conv = nn.Identity()
 
 
