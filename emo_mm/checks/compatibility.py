@@ -178,7 +178,6 @@ def _spread_samples(dataset: BaseDataset, limit: int) -> list[dict]:
     """Return up to ``limit`` samples, the first and the last among them."""
     # Not len(): with num_batch_per_epoch that is what mmengine will draw.
     count = BaseDataset.__len__(dataset)
-    indices = range(count)
-    if count > limit:
-        indices = [i * (count - 1) // (limit - 1) for i in range(limit)]
+    number = min(count, limit)
+    indices = [i * (count - 1) // max(1, number - 1) for i in range(number)]
     return [dataset.get_data_info(i) for i in indices]

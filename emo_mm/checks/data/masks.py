@@ -22,7 +22,8 @@ def check_masks(source: Source, images: Images) -> Iterator[Finding]:
         file = source.mask_file(sample)
         if file is None:
             continue
-        mask, image = images[file], images.get(source.image_file(sample))
+        mask, image_file = images[file], source.image_file(sample)
+        image = images.get(image_file) if image_file else None
         if mask.problem == MISSING:
             yield error('image without a mask', sample['img_path'],
                         f'there is no {file.path}')

@@ -1,6 +1,6 @@
 """The data sets of a config, loaded without their pipelines."""
+import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from .images import ImageFile
 _NOT_DATA = {'pipeline', 'test_mode', 'filter_cfg', 'lazy_init'}
 
 
-@dataclass
+@dataclasses.dataclass
 class Source:
     """A data set of a config.
 
@@ -32,10 +32,10 @@ class Source:
         num_classes (int): 0 if unknown.
     """
     field: str
-    cfg: dict = field(default_factory=dict)
-    loops: list[str] = field(default_factory=list)
+    cfg: dict = dataclasses.field(default_factory=dict)
+    loops: list[str] = dataclasses.field(default_factory=list)
     dataset: Any = None
-    samples: list[dict] = field(default_factory=list)
+    samples: list[dict] = dataclasses.field(default_factory=list)
     num_classes: int = 0
 
     @property
