@@ -1,9 +1,10 @@
 import pytest
-from mmengine.registry import DefaultScope
+
+from tests.helpers import forget_runs
 
 
 @pytest.fixture(autouse=True)
-def no_default_scope():
+def fresh_run():
     """What one test makes the default scope is not that of the next."""
     yield
-    DefaultScope._instance_dict.clear()
+    forget_runs()

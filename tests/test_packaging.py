@@ -9,8 +9,8 @@ from collections import defaultdict
 import pytest
 import torch
 
+from tests.helpers import run_mim
 from tests.imports import ROOT, imports, modules
-from tests.test_mim.conftest import run_mim
 
 if sys.version_info >= (3, 11):
     import tomllib
