@@ -9,7 +9,8 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from torch import Tensor, nn
 
-from emo_mm.analysis.from_config import build_network from emo_mm.checks.compatibility import check_complete
+from emo_mm.analysis.from_config import build_network
+from emo_mm.checks.compatibility import check_complete
 from emo_mm.models import EMO
 from emo_mm.models.weights import read_checkpoint
 from emo_mm.apis import find_config

@@ -9,7 +9,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 
 from emo_mm.analysis.flops import count_flops
-from emo_mm.analysis.from_config import build_network, cost_of_config from emo_mm.checks.config import effective_batch
+from emo_mm.analysis.from_config import build_network, cost_of_config
+from emo_mm.checks.config import effective_batch
 from emo_mm.models.emo import get_arch
 
 pytest.importorskip('mmpretrain')

@@ -15,7 +15,8 @@ from dataclasses import asdict
 
 from mmengine.config import Config
 
-from emo_mm.analysis.from_config import cost_of_config, default_shape from emo_mm.apis import find_config
+from emo_mm.analysis.from_config import cost_of_config, default_shape
+from emo_mm.apis import find_config
 
 
 def parse_args() -> argparse.Namespace:
