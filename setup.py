@@ -5,7 +5,7 @@ which runs for a wheel and for an editable install alike:
 
 * ``emo_mm/.mim`` carries ``configs/`` and ``tools/``, where MIM looks for
   those of an OpenMMLab plugin.
-* ``emo_mm/mmcv_hook.py``, which says why, also lies in site-packages itself
+* ``emo_mm/compat/mmcv_hook.py``, which says why, also lies in site-packages itself
   beside a ``.pth`` file that imports it.
 """
 import re
@@ -17,7 +17,7 @@ from setuptools.command.build_py import build_py as _build_py
 
 ROOT = Path(__file__).resolve().parent
 MIM_ITEMS = ('configs', 'tools', 'model-index.yml')
-HOOK = ROOT / 'emo_mm' / 'mmcv_hook.py'
+HOOK = ROOT / 'emo_mm' / 'compat' / 'mmcv_hook.py'
 HOOK_MODULE = '_emo_mm_mmcv_hook'
 
 
