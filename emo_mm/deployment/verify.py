@@ -46,7 +46,7 @@ class Comparison:
     passed: bool
 
 
-class VerificationError(Exception):
+class VerificationError(RuntimeError):
     """An exported model does not compute what PyTorch computes."""
 
 
