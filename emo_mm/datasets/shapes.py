@@ -42,18 +42,22 @@ def generate_coco(root: Path,
     (root / 'annotations').mkdir(parents=True, exist_ok=True)
     for split, streams in _streams(num_images, seed):
         (root / split).mkdir(exist_ok=True)
-        images, annotations = [], []
+        images: list[dict] = []
+        annotations: list[dict] = []
         for i, rng in track_iter_progress(streams):
             image, labels, boxes = draw_image(rng, size, num_classes)
             name = f'{i:06d}.jpg'
             cv2.imwrite(str(root / split / name), image)
             images.append(dict(id=i, file_name=name, width=size, height=size))
-            annotations += [
-                _annotation(i, ids[label], box)
-                for label, box in zip(labels, boxes)
-            ]
-        for number, annotation in enumerate(annotations, 1):
-            annotation['id'] = number
+            for label, (x1, y1, x2, y2) in zip(labels, boxes):
+                annotations.append(
+                    dict(
+                        id=len(annotations) + 1,
+                        image_id=i,
+                        category_id=ids[label],
+                        bbox=[x1, y1, x2 - x1, y2 - y1],
+                        area=(x2 - x1) * (y2 - y1),
+                        iscrowd=0))
         content = dict(
             images=images,
             annotations=annotations,
@@ -128,17 +132,6 @@ def _streams(num_images: dict[str, int],
                       for i in range(count)]
 
 
-def _annotation(image_id: int, category_id: int, box: Box) -> dict:
-    x1, y1, x2, y2 = box
-    width, height = x2 - x1, y2 - y1
-    return dict(
-        image_id=image_id,
-        category_id=category_id,
-        bbox=[x1, y1, width, height],
-        area=width * height,
-        iscrowd=0)
-
-
 def draw_image(
     rng: np.random.Generator,
     size: int,
@@ -173,8 +166,8 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
     """Draw smooth colour noise with thin lines, (size, size, 3) uint8."""
     coarse = rng.integers(64, 192, (6, 6, 3)).astype(np.float32)
     image = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
-    noise: np.ndarray = rng.normal(0, 12, image.shape)
-    image += noise
+    np.add(
+        image, rng.normal(0, 12, image.shape), out=image, casting='same_kind')
     image = np.clip(image, 0, 255).astype(np.uint8)
     for _ in range(rng.integers(4, 12)):
         start, end = rng.integers(0, size, (2, 2)).tolist()

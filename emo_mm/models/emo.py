@@ -618,20 +618,22 @@ class EMO(BaseModule):
             ValueError: If it fills less than the whole backbone, or
                 ``init_cfg`` has an unknown field.
         """
+        if self._is_init:
+            return
         cfgs = self.init_cfg or []
         cfgs = [cfgs] if isinstance(cfgs, dict) else cfgs
         pretrained = [
             cfg for cfg in cfgs
             if cfg.get('type', 'Pretrained') == 'Pretrained'
         ]
-        if self._is_init or not pretrained:
-            super().init_weights()
-        else:
+        if pretrained:
             # It fills every tensor, whatever another init_cfg would write.
             fields = {k: v for k, v in pretrained[0].items() if k != 'type'}
             load_pretrained(self, **fields)
             self._is_init = True
-        if not pretrained and (self.norm_eval or self.frozen_stages >= 0):
+            return
+        super().init_weights()
+        if self.norm_eval or self.frozen_stages >= 0:
             warnings.warn(
                 f'EMO starts without weights, but norm_eval={self.norm_eval} '
                 f'and frozen_stages={self.frozen_stages} keep BatchNorm '

@@ -28,12 +28,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = make_parser(__doc__)
     parser.add_argument('layout', choices=LAYOUTS)
     parser.add_argument('out', type=Path, help='folder to write to')
-    for split, default, each in (('train', 400, 2), ('val', 100, 1)):
+    for split, numbers in (('train', '400 (imagenet: of each class, 2)'),
+                           ('val', '100 (imagenet: of each class, 1)')):
         parser.add_argument(
             f'--{split}',
             type=int,
-            help=f'number of images; defaults to {default} (imagenet: of each '
-            f'class, {each})')
+            help=f'number of images; defaults to {numbers}')
     parser.add_argument(
         '--size',
         type=int,
