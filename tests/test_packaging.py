@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.helpers import run_mim
+from tests.test_mim.conftest import run_mim
 
 ROOT = Path(__file__).parents[1]
 
