@@ -1,7 +1,7 @@
 """Small data sets and short options for runs of the libraries' tools."""
 import pytest
 
-from tests.helpers import FROM_SCRATCH
+from tests.helpers import FROM_SCRATCH, run_mim  # noqa: F401
 
 METRIC = dict(mmdet='coco/bbox_mAP', mmseg='mIoU', mmpretrain='accuracy/top1')
 
