@@ -52,7 +52,7 @@ test: $(READY)
 test-configs: $(READY)
 	@echo '== Training and testing every config for an iteration or two =='
 	python -m pytest -m 'all_configs or not all_configs' tests/test_mim/test_tasks.py \
-	    tests/test_configs tests/test_analysis/test_compare.py
+	    tests/test_configs tests/test_analysis/test_networks.py
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info emo_mm/.mim

@@ -24,7 +24,7 @@ def plot_accuracies(families: Dict[str, List[Tuple[str, float, float]]],
     Args:
         families (dict[str, list[tuple[str, float, float]]]): Size, FLOPs in
             M and Top-1 in percent, see
-            :func:`emo_mm.analysis.compare.accuracies`.
+            :func:`emo_mm.analysis.peers.accuracies`.
         path (Path): Of the picture to write.
     """
     figure = new_figure(11, 7.5)
