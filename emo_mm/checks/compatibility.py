@@ -8,8 +8,8 @@ from typing import Dict, Iterator, List, Sequence, Tuple
 from mmengine.dataset import BaseDataset
 from torch import Tensor, nn
 
-from emo_mm.models.weights import (extract_state_dict, load_weights,
-                                  shorten)
+from emo_mm.models.weights import (check_complete, count_tensors,  # noqa: F401
+                                   extract_state_dict, load_weights, shorten)
 
 # Masks that are read before a training on segmentation data.
 _NUM_MASKS = 16
@@ -18,28 +18,6 @@ _NUM_LABELS = 10000
 
 
 # --- Checkpoints ------------------------------------------------------------
-def check_complete(model: nn.Module, checkpoint: dict, name: str) -> None:
-    """Fill a model, and refuse to use it where the checkpoint does not.
-
-    Args:
-        model (nn.Module): The model.
-        checkpoint (dict): As ``torch.load`` gives it.
-        name (str): Where it was read from.
-
-    Raises:
-        ValueError: If a tensor is missing or has another shape.
-    """
-    unfilled = load_weights(model, extract_state_dict(checkpoint, prefix=''))
-    if unfilled:
-        raise ValueError(
-            f'checkpoint={name!r} does not fill the model: {len(unfilled)} of '
-            f'its {_count_tensors(model)} tensors would keep random values.\n'
-            f'{shorten(unfilled)}\nIs it of this config, with the same '
-            "classes? Published EMO weights are given as 'emo://5m', or "
-            'become a classifier of mmpretrain by '
-            'tools/model_converters/published_to_mmpretrain.py.')
-
-
 def describe_start(model: nn.Module, checkpoint: dict, name: str) -> str:
     """Fill a model before a training, and describe what it took.
 
@@ -55,7 +33,7 @@ def describe_start(model: nn.Module, checkpoint: dict, name: str) -> str:
         ValueError: If nothing fits.
     """
     unfilled = load_weights(model, extract_state_dict(checkpoint, prefix=''))
-    count = _count_tensors(model)
+    count = count_tensors(model)
     if len(unfilled) == count:
         raise ValueError(
             f'load_from={name!r} has none of the {count} tensors of the '
@@ -66,11 +44,6 @@ def describe_start(model: nn.Module, checkpoint: dict, name: str) -> str:
     if unfilled:
         text += ' Not loaded, they start anew:\n  ' + '\n  '.join(unfilled)
     return text
-
-
-def _count_tensors(model: nn.Module) -> int:
-    return sum(not key.endswith('num_batches_tracked')
-               for key in model.state_dict())
 
 
 # --- Data -------------------------------------------------------------------

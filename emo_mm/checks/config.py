@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Iterator, List, Tuple
 
 from mmengine.config import ConfigDict
-from mmengine.registry import DATASETS
+
+from emo_mm.apis import leaf_datasets, type_of
 
 # Progress of a schedule; everything else in its state is a setting.
 _PROGRESS = {'last_step', '_global_step', '_last_value', 'verbose'}
@@ -40,19 +41,6 @@ def check_data(cfg: ConfigDict, loop: str) -> None:
         if isinstance(evaluator, dict):
             _check_exists(f'{loop}_evaluator.ann_file',
                           evaluator.get('ann_file'))
-
-
-def leaf_datasets(dataset, field: str) -> Iterator[Tuple[str, dict]]:
-    """The data sets below wrappers such as RepeatDataset."""
-    if not isinstance(dataset, dict):
-        return
-    if isinstance(dataset.get('dataset'), dict):
-        yield from leaf_datasets(dataset['dataset'], f'{field}.dataset')
-    elif isinstance(dataset.get('datasets'), (list, tuple)):
-        for i, child in enumerate(dataset['datasets']):
-            yield from leaf_datasets(child, f'{field}.datasets.{i}')
-    else:
-        yield field, dataset
 
 
 def check_paths(field: str, dataset: dict) -> None:
@@ -142,15 +130,6 @@ def _classes_of(field: str, dataset: dict) -> List[str]:
                          'with a comma.')
     loaded = type_of(dataset)._load_metainfo(dict(metainfo))
     return list(loaded.get('classes', ()))
-
-
-def type_of(dataset: dict) -> type:
-    """The data set's class, looked up where the Runner will look it up."""
-    data_type = dataset['type']
-    if isinstance(data_type, type):
-        return data_type
-    with DATASETS.switch_scope_and_registry(None) as registry:
-        return registry.get(data_type)
 
 
 def read_categories(ann_file: Path) -> List[str]:

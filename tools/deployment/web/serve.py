@@ -1,6 +1,6 @@
 """Serve a page on this machine that runs exported ONNX models in a browser.
 
-The page takes a picture or the camera; nothing leaves the browser. The
+The page takes an image or the camera; nothing leaves the browser. The
 runtime, onnxruntime-web, is fetched once with npm. Needs npm, numpy, Pillow
 and onnxruntime, which reads the models' metadata.
 
