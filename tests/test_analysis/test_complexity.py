@@ -9,7 +9,7 @@ from torch import nn
 from emo_mm.analysis.complexity import (complexity, conv, dw_conv, ew_mhsa,
                                         irmb, mhsa, operator_shares,
                                         window_mhsa)
-from emo_mm.analysis.flops import count_flops
+from emo_mm.analysis.costs import count_flops
 from emo_mm.models.studies.classic_blocks import SelfAttention
 from emo_mm.models.layers import LayerNorm2d
 from emo_mm.models.emo import (EWMHSA, iRMB, window_partition,

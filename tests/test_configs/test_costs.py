@@ -6,9 +6,8 @@ import torch
 import yaml
 from mmengine.config import Config
 
-from emo_mm.analysis.flops import count_cost
-from emo_mm.apis import default_shape
-from emo_mm.analysis.from_config import build_network, cost_of_config
+from emo_mm.analysis.costs import cost_of_config, count_cost
+from emo_mm.apis import build_model, default_shape
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
@@ -65,7 +64,7 @@ def metadata(name):
 def test_classifier_row(arch):
     pytest.importorskip('mmpretrain')
     name = f'mmpretrain/emo_{arch}'
-    model = build_network(Config.fromfile(CONFIGS / f'{name}.py'))
+    model = build_model(Config.fromfile(CONFIGS / f'{name}.py'))
     # No window needs padding: the model computes what the published one does.
     cost = count_cost(model, (torch.rand(1, 3, 224, 224), ))
     assert metadata(name)['GFLOPs'] == pytest.approx(

@@ -10,8 +10,9 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from emo_mm.analysis.costs import cost_of_config
 from emo_mm.apis import default_shape
-from emo_mm.analysis.from_config import cost_of_config
+
 CONFIGS = Path(__file__).parents[2] / 'configs'
 ROWS = {
     model['Name']: model

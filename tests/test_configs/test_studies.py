@@ -8,8 +8,8 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 
-from emo_mm.analysis.flops import count_flops
-from emo_mm.analysis.from_config import build_network, cost_of_config
+from emo_mm.analysis.costs import cost_of_config, count_flops
+from emo_mm.apis import build_model
 from emo_mm.checks.config import effective_batch
 from emo_mm.models.emo import get_arch
 
@@ -90,7 +90,7 @@ def test_pvt_with_a_class_token_and_embeddings_that_fit(name, layers, flops):
     no resizing of the position embeddings. ``layers`` are q, k, v, output
     and MLP of a block, in C² params."""
     pytest.importorskip('mmdet')
-    model = build_network(load(ABLATIONS / f'{name}.py'))
+    model = build_model(load(ABLATIONS / f'{name}.py'))
     count = count_flops(model, (torch.rand(1, 3, 224, 224), ))
     C, L, L_with_token = 512, 49, 50
     norms = 1 if 'irmb' in name else 2

@@ -5,7 +5,7 @@ import torch
 from mmengine.registry import MODELS
 from torch import nn
 
-from emo_mm.analysis.flops import count_cost
+from emo_mm.analysis.costs import count_cost
 from emo_mm.models import EMO
 from emo_mm.models.emo import ARCHS
 from tests.test_models.test_golden import Classifier
