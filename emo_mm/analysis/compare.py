@@ -132,24 +132,16 @@ def _of_metafile(config: Path) -> Tuple[Published, str]:
             metric, result = next(iter(results.items()))
             if isinstance(result, str):  # 'NaN'
                 metric, result = '', None
-            params, flops = costs['Parameters'], costs['GFLOPs'] * 1e9
+            params, flops = costs['Parameters'], costs['FLOPs']
             if any(key in other['Metadata'] for other in models
                    for key in _PRINTED):
-                params, flops = (_number(costs.get(key)) for key in _PRINTED)
+                params, flops = (costs.get(key) for key in _PRINTED)
             return Published(params, flops, result,
                              metric), costs.get('Note', '')
     return Published(), ''
 
 
 _PRINTED = ('Published Parameters', 'Published FLOPs')
-
-
-def _number(text: Optional[str]) -> Optional[float]:
-    """'5.1 M' as a number."""
-    if text is None:
-        return None
-    value, unit = text.split()
-    return float(value) * dict(M=1e6, G=1e9)[unit]
 
 
 def _of_library(library: str, name: str, label: str) -> Candidate:
@@ -336,7 +328,7 @@ def accuracies() -> Dict[str, List[Tuple[str, float, float]]]:
         name, _, size = model['Name'].partition('_')
         if model['In Collection'] == 'EMO':
             points['EMO'].append(
-                (size.upper(), model['Metadata']['GFLOPs'] * 1e3, result))
+                (size.upper(), model['Metadata']['FLOPs'] / 1e6, result))
     for peer in PEERS:
         if peer.top1 is not None and peer.flops is not None:
             family, _, size = peer.name.rpartition('-')

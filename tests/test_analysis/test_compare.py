@@ -143,13 +143,14 @@ def test_published_numbers_of_configs():
     candidate = find_candidate('emo_5m_attn_1234')
     assert candidate.published == Published(None, 992e6)
     candidate = find_candidate('emo_5m_mnetv3')
-    assert candidate.published == Published(5108848, 902.58e6)
+    assert candidate.published == Published(5108848, 902583776)
     assert 'diverged (NaN)' in candidate.note
 
 
 def test_families_of_the_plot():
     families = accuracies()
-    assert families['EMO'][0] == ('1M', pytest.approx(260.84), 71.498)
+    flops = pytest.approx(260.84, abs=0.005)
+    assert families['EMO'][0] == ('1M', flops, 71.498)
     assert [size for size, *_ in families['EMO']
             ] == ['1M', '2M', '5M', '6M', '10M', '20M']
     assert families['EdgeNeXt'] == [('XXS', 261, 71.2), ('XS', 538, 75.0),
