@@ -129,24 +129,16 @@ def _of_metafile(config: Path) -> tuple[Published, str]:
             metric, result = next(iter(results.items()))
             if isinstance(result, str):  # 'NaN'
                 metric, result = '', None
-            params, flops = costs['Parameters'], costs['GFLOPs'] * 1e9
+            params, flops = costs['Parameters'], costs['FLOPs']
             if any(key in other['Metadata'] for other in models
                    for key in _PRINTED):
-                params, flops = (_number(costs.get(key)) for key in _PRINTED)
+                params, flops = (costs.get(key) for key in _PRINTED)
             return Published(params, flops, result,
                              metric), costs.get('Note', '')
     return Published(), ''
 
 
 _PRINTED = ('Published Parameters', 'Published FLOPs')
-
-
-def _number(text: str | None) -> float | None:
-    """Return '5.1 M' as a number."""
-    if text is None:
-        return None
-    value, unit = text.split()
-    return float(value) * dict(M=1e6, G=1e9)[unit]
 
 
 def _of_library(library: str, name: str) -> Network:

@@ -121,13 +121,14 @@ def test_published_numbers_of_configs():
     network = find_network('emo_5m_attn_1234')
     assert network.published == Published(None, 992e6)
     network = find_network('emo_5m_mnetv3')
-    assert network.published == Published(5108848, 902.58e6)
+    assert network.published == Published(5108848, 902583776)
     assert 'diverged (NaN)' in network.note
 
 
 def test_families_of_the_plot():
     families = accuracies()
-    assert families['EMO'][0] == ('1M', pytest.approx(260.84), 71.498)
+    assert families['EMO'][0] == ('1M', pytest.approx(260.84, abs=0.005),
+                                  71.498)
     assert [size for size, *_ in families['EMO']
             ] == ['1M', '2M', '5M', '6M', '10M', '20M']
     assert families['EdgeNeXt'] == [('XXS', 261, 71.2), ('XS', 538, 75.0),
