@@ -6,7 +6,6 @@ model = dict(
     backbone=dict(
         drop_path_rate=0.,
         norm_cfg=dict(type='BN'),
-        norm_eval=False,
         init_cfg=None),
     bbox_head=dict(
         num_classes=3,
