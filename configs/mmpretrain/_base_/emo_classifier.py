@@ -86,4 +86,4 @@ custom_hooks = [
 default_hooks = dict(
     checkpoint=dict(max_keep_ckpts=1, save_best='accuracy/top1'),
     curves=dict(type='CurvesHook'),
-    val_pictures=dict(type='ValPicturesHook'))
+    val_images=dict(type='ValImagesHook'))
