@@ -209,6 +209,20 @@ def make_runner(images, work_dir, **settings):
     return Recorder.from_cfg(cfg)
 
 
+@pytest.mark.parametrize('settings, missing', [
+    ({}, set()),
+    ({
+        'default_hooks.val_images': None
+    }, {'ValImagesHook'}),
+])
+def test_hooks_that_show_the_training(images, tmp_path, settings, missing):
+    """The runner brings them; a config may leave one out."""
+    runner = make_runner(images, tmp_path, **settings)
+    hooks = {type(hook).__name__ for hook in runner.hooks}
+    ours = {'CurvesHook', 'ValImagesHook'}
+    assert hooks & ours == ours - missing
+
+
 def test_multi_scale_recipe_trains_and_resumes(images, tmp_path):
     runner = make_runner(images, tmp_path)
     runner.train()
