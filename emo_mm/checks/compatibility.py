@@ -141,26 +141,27 @@ def check_annotations(model: nn.Module, dataset, field: str) -> None:
     if hasattr(data, 'get_gt_labels'):
         source.samples = _spread_samples(data, _NUM_LABELS)
         _raise_first(
-            check_image_labels(source),
-            f'{field}: with model.head.num_classes={count}, labels go from 0 '
-            f'to {count - 1}. Correct ann_file or the field.')
+            field, check_image_labels(source),
+            f'With model.head.num_classes={count}, labels go from 0 to '
+            f'{count - 1}. Correct ann_file or the field.')
     elif hasattr(data, 'reduce_zero_label'):
         source.samples = _spread_samples(data, _NUM_MASKS)
         masks = filter(None, map(source.mask_file, source.samples))
         _raise_first(
+            field,
             check_masks(source, {mask: read_image(mask)
                                  for mask in masks}),
-            f'{field} has seg_map_suffix={data.seg_map_suffix!r}, '
+            f'The data set has seg_map_suffix={data.seg_map_suffix!r}, '
             f'reduce_zero_label={data.reduce_zero_label} and ignore_index='
             f'{data.ignore_index}, the heads have num_classes={count}. '
             'Correct the masks or these fields, or data_prefix.seg_map_path. '
             'tools/misc/check_dataset.py lists all such files.')
 
 
-def _raise_first(findings: Iterator[Finding], remedy: str) -> None:
+def _raise_first(field: str, findings: Iterator[Finding], remedy: str) -> None:
     for finding in findings:
         if finding.level == 'error':
-            raise ValueError(f'{finding.kind}: {finding}.\n{remedy}')
+            raise ValueError(f'{field}: {finding.kind}: {finding}.\n{remedy}')
 
 
 def _innermost(dataset):

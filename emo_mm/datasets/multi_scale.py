@@ -52,14 +52,14 @@ class MultiScaleBatchSampler(Sampler):
             raise ValueError(
                 f'train_dataloader.sampler={type(sampler).__name__} has no '
                 'epochs. MultiScaleBatchSampler needs DefaultSampler.')
-        for name, values in dict(
-                batch_size=[batch_size], base_size=[base_size],
-                sizes=sizes).items():
-            if not values or any(not isinstance(v, int) or v < 1
-                                 for v in values):
-                given = sizes if name == 'sizes' else values[0]
-                raise ValueError(f'batch_sampler.{name}={given!r} must hold '
-                                 'ints of at least 1.')
+        for name, value in (('batch_size', batch_size), ('base_size',
+                                                         base_size)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f'batch_sampler: {name}={value!r} must be '
+                                 'an int of at least 1.')
+        if not sizes or any(not isinstance(s, int) or s < 1 for s in sizes):
+            raise ValueError(f'batch_sampler.sizes={sizes!r} must list ints '
+                             'of at least 1.')
         self.sampler = sampler
         self.batch_size = batch_size
         self.base_size = base_size

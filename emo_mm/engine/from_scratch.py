@@ -34,8 +34,7 @@ def find_frozen(model) -> Iterator[tuple[str, dict, dict]]:
 
 def _find_backbones(parent, field: str) -> Iterator[tuple[str, dict]]:
     if isinstance(parent, dict):
-        if _is_pretrained(parent) or isinstance(
-                parent.get('pretrained'), str):
+        if _is_pretrained(parent) or isinstance(parent.get('pretrained'), str):
             return  # Its weights are those of all its parts.
         items = list(parent.items())
     else:

@@ -53,10 +53,10 @@ class CheckedRunner(Runner):
             check_data(self.cfg, loop)
 
     def build_model(self, model) -> nn.Module:
-        """Build the model as the weights that it will get allow.
+        """Build the model, frozen or not as its start requires.
 
-        Frozen parameters must be known when the model is built, as
-        DistributedDataParallel wraps it right after.
+        That cannot wait for the weights: DistributedDataParallel wraps the
+        model right after.
         """
         resumed = None
         if self._resume:
@@ -65,7 +65,7 @@ class CheckedRunner(Runner):
             self._unfreeze_from_scratch(model, resumed)
         model = super().build_model(model)
         if resumed or self._load_from:
-            # Weights that are to be replaced are not needed.
+            # Other weights, which may not be here, are not needed.
             for module in model.modules():
                 if isinstance(module, (EMO, TimmFeatures)):
                     module.is_init = True
@@ -81,13 +81,14 @@ class CheckedRunner(Runner):
             hub = read_checkpoint(resumed).get('message_hub') or {}
             chosen = hub.get('runtime_info', {}).get(_FROM_SCRATCH, ())
             found = [item for item in found if item[0] in chosen]
-        # The config, too, is dumped and kept with checkpoints.
+        # So that the config that is dumped tells, too.
         dumped = find_frozen(self.cfg.get('model') or {})
         fields = [field for field, _, _ in found]
         for field, _, settings in found:
             text = ' and '.join(f'{k}={v}' for k, v in settings.items())
-            self.logger.info(f'{field}: {text}, whatever the config says: it '
-                             'starts without weights, so nothing is kept.')
+            self.logger.info(
+                f'{field} starts without weights, so it trains as a whole: '
+                f'{text}, whatever the config says.')
         for field, backbone, settings in [*found, *dumped]:
             if field in fields:
                 backbone.update(settings)

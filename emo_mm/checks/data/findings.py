@@ -1,6 +1,6 @@
 """What a check of a data set reports."""
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -36,11 +36,6 @@ def error(kind: str, where, detail: str = '') -> Finding:
 def warning(kind: str, where, detail: str = '') -> Finding:
     """Return a finding that may be intended."""
     return Finding('warning', kind, str(where), detail)
-
-
-def count(findings: Iterable[Finding], level: str) -> int:
-    """Count the findings of a level."""
-    return sum(finding.level == level for finding in findings)
 
 
 def summarize(findings: Sequence[Finding], max_shown: int = 5) -> str:

@@ -109,7 +109,8 @@ def decode(content: bytes) -> Image.Image:
             pixels = cv2.imdecode(
                 np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
             if pixels is None:
-                raise OSError('no image that Pillow or OpenCV could read')
+                raise OSError(
+                    'no image that Pillow or OpenCV could read') from None
             return Image.fromarray(pixels)
 
 
