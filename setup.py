@@ -2,8 +2,8 @@
 
 * A wheel carries ``configs/``, ``tools/`` and ``model-index.yml`` in
   ``emo_mm/.mim``, where MIM and mmengine look for those of a plugin. An
-  editable install has none: they would be copies, which go stale, and the
-  folder in site-packages would hide the package in the checkout.
+  editable install has none: both would look in site-packages, where a folder
+  ``emo_mm`` hides the package in the checkout.
 * ``emo_mm/compat/mmcv_hook.py``, which says why, also lies in site-packages
   itself, beside a ``.pth`` file that imports it.
 """

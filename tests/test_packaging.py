@@ -8,6 +8,7 @@ from collections import defaultdict
 
 import pytest
 import torch
+import yaml
 
 from tests.helpers import run_mim
 from tests.imports import ROOT, imports, modules
@@ -18,9 +19,11 @@ else:
     import tomli as tomllib
 
 
-@pytest.fixture(autouse=True)
-def installed_packages_only(monkeypatch):
-    monkeypatch.delenv('PYTHONPATH', raising=False)
+@pytest.fixture(scope='module', autouse=True)
+def installed_packages_only():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.delenv('PYTHONPATH', raising=False)
+        yield
 
 
 @pytest.fixture(scope='module')
@@ -200,9 +203,16 @@ def test_a_config_can_build_on_ours_once_emo_mm_is_imported(
     assert arch == '1m'
 
 
+def test_versions_agree(wheel):
+    version = wheel.name.split('-')[1]
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    assert citation['version'] == version
+    assert f'## {version} ' in (ROOT / 'CHANGELOG.md').read_text()
+
+
 # --- Declared dependencies --------------------------------------------------
 # Distribution to module, where pip's name is not that of what is imported.
-MODULES = {
+IMPORTED_AS = {
     'grad-cam': 'pytorch_grad_cam',
     'mmcv-lite': 'mmcv',
     'mmsegmentation': 'mmseg',
@@ -219,21 +229,25 @@ TRAINING = ('models', 'inference', 'checks', 'datasets', 'visualization',
             'engine')
 
 
+def read_project():
+    with (ROOT / 'pyproject.toml').open('rb') as file:
+        return tomllib.load(file)['project']
+
+
+def module_of(requirement):
+    distribution = re.match(r'[\w-]+', requirement)[0]
+    return IMPORTED_AS.get(distribution, distribution.replace('-', '_'))
+
+
 def declared():
     """Return the modules of each list of dependencies, 'core' among them."""
-    with (ROOT / 'pyproject.toml').open('rb') as file:
-        project = tomllib.load(file)['project']
+    project = read_project()
     tables = dict(
         project['optional-dependencies'], core=project['dependencies'])
     for development in ('test', 'lint'):
         del tables[development]
     return {
-        name: {
-            MODULES.get(distribution, distribution.replace('-', '_'))
-            for requirement in table
-            if (distribution := re.match(r'[\w-]+', requirement)[0]
-                ) not in FOR_OTHERS | {'emo_mm'}
-        }
+        name: set(map(module_of, table)) - FOR_OTHERS - {'emo_mm'}
         for name, table in tables.items()
     }
 
@@ -244,7 +258,9 @@ def imported():
     for name, path in modules(ROOT).items():
         for line, target, at_import in imports(name, path):
             module = target.partition('.')[0]
-            if module not in sys.stdlib_module_names | {'emo_mm'}:
+            another_tool = path.with_name(f'{module}.py').is_file()
+            if not (another_tool or module == 'emo_mm'
+                    or module in sys.stdlib_module_names):
                 places[module][f'{path.relative_to(ROOT)}:{line}'] = at_import
     return places
 
@@ -285,3 +301,11 @@ def test_import_emo_mm_needs_the_core_alone():
                 if at_import and place.startswith(folders)
                 and not place.startswith(lazy_packages)
             ], module
+
+
+def test_oldest_torch_is_one_that_is_tested():
+    tested = (ROOT / '.github/workflows/test.yml').read_text()
+    for requirement in read_project()['dependencies']:
+        if requirement.startswith('torch'):
+            name, oldest = requirement.split('>=')
+            assert f'/{name}=={oldest}' in tested

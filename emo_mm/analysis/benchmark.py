@@ -1,5 +1,4 @@
 """Speed, memory and costs of networks in every mode, measured in one run."""
-import importlib.util
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -10,7 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from emo_mm.deployment.formats import FORMATS
+from emo_mm.deployment.build import check_supported, make_end_to_end
+from emo_mm.deployment.end_to_end import (EndToEndModel, EndToEndNetwork,
+                                          read_preprocessor)
+from emo_mm.deployment.export import write
+from emo_mm.deployment.formats import FORMATS, fallback
 from emo_mm.deployment.infer import ExportedModel
 from emo_mm.inference import (compile_deployed, make_reference,
                               switch_to_deploy)
@@ -347,58 +350,37 @@ MODES = (*_FORWARD, *RUNTIMES)
 
 
 def _exported(entry: Entry, images: Tensor) -> Callable:
-    """Export a model end to end, as ``tools/deployment/export.py`` does."""
-    name = RUNTIMES[entry.mode]
-    kind = FORMATS[name]
-    for package in kind.packages:
-        if importlib.util.find_spec(package) is None:
-            raise CannotRun(
-                f'{package} is not installed: pip install {package}')
+    """Export a network end to end, as ``tools/deployment/export.py`` does."""
     if images.device.type != 'cpu':
         raise CannotRun(f'{entry.mode} is measured on a CPU')
     if len(images) > 1:
         raise CannotRun('exported models take one image: --batch-sizes 1')
-    if entry.dtype not in kind.precisions:
-        raise CannotRun(f'models are not exported to {entry.mode} in '
-                        f'{entry.dtype}, only in {", ".join(kind.precisions)}')
+    name = RUNTIMES[entry.mode]
     model = _build(entry.network, images)
+    height, width = images.shape[2:]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        path = Path(folder, f'model{kind.suffix}')
+        path = Path(folder, f'model{FORMATS[name].suffix}')
         try:
-            _write(model, entry, name, path, images)
-        except ValueError as error:
+            write(_end_to_end(model), name, path, (height, width), entry.dtype)
+        except (ImportError, ValueError) as error:
             raise CannotRun(f'cannot be exported: {error}') from error
+        if fallback(name, entry.dtype):
+            raise CannotRun(fallback(name, entry.dtype))
         exported = ExportedModel(path, threads=torch.get_num_threads())
     image = images[0].permute(1, 2, 0).mul(255).numpy()
     image = image.astype(exported.metadata['input']['dtype'])
     return partial(exported.outputs, image)
 
 
-def _write(model, entry, name, path, images):
-    from emo_mm.deployment import build, formats
-    from emo_mm.deployment.end_to_end import WholeClassifier
-    from emo_mm.inference import make_exportable
-
-    class Bare(WholeClassifier):
-
-        def network(self, x):
-            return [self.model(x)]
-
-    if entry.network.scope:
-        whole = build.make_whole(model, entry.network.scope)
-    else:
-        model.data_preprocessor = nn.Identity()
-        whole = Bare(model)
-    make_exportable(whole.model)
-    H, W = images.shape[2:]
-    formats.set_up(whole, name, entry.dtype, (H, W))
-    metadata = dict(
-        task=whole.task,
-        input=dict(dtype='uint8', height=H, width=W, dynamic=False),
-        precision=entry.dtype,
-        outputs=list(whole.output_names))
-    image = torch.zeros(H, W, 3, dtype=torch.uint8)
-    formats.FORMATS[name].write(whole, image, path, metadata)
+def _end_to_end(model: nn.Module) -> EndToEndModel:
+    cfg = getattr(model, 'cfg', None)
+    if cfg is not None:
+        check_supported(cfg)
+        return make_end_to_end(model)
+    # A classifier of timm, or of mmpretrain with any head.
+    preprocessor = getattr(model, 'data_preprocessor', None)
+    settings = read_preprocessor(preprocessor) if preprocessor else {}
+    return EndToEndNetwork(model, **settings)
 
 
 def plot_speeds(rows: list[dict], path: Path) -> None:

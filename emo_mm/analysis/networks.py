@@ -40,18 +40,15 @@ class Network:
         published (Published): What is published of it.
         source (str): 'config', or library and name of what is built. Empty
             where nothing is.
-        scope (str): Library whose model it is: 'mmdet', 'mmseg' or
-            'mmpretrain'. Empty for a plain module, which maps normalised
-            images to logits.
         build (Callable[[], nn.Module], optional): Builds it with random
-            weights. None where no library can.
+            weights; that of a config has this as ``cfg``. None where no
+            library can.
         note (str): Why it is not built, or differs from what is printed.
     """
     name: str
     shape: tuple[int, int]
     published: Published = Published()
     source: str = ''
-    scope: str = ''
     build: Callable[[], nn.Module] | None = None
     note: str = ''
 
@@ -100,7 +97,6 @@ def _of_peer(peer: Peer) -> Network:
             return replace(
                 network,
                 source=f'{library}:{name}',
-                scope=_LIBRARIES[library].scope,
                 build=partial(_LIBRARIES[library].build, name))
     missing = 'neither mmpretrain nor timm provides it'
     if sources:
@@ -112,7 +108,13 @@ def _of_config(path: Path) -> Network:
     cfg = Config.fromfile(path)
     published, note = _of_metafile(path)
     return Network(path.stem, default_shape(cfg), published, 'config',
-                   cfg.default_scope, partial(build_model, cfg), note)
+                   partial(_build_config, cfg), note)
+
+
+def _build_config(cfg: Config) -> nn.Module:
+    model = build_model(cfg)
+    model.cfg = cfg
+    return model
 
 
 def _of_metafile(config: Path) -> tuple[Published, str]:
@@ -129,24 +131,16 @@ def _of_metafile(config: Path) -> tuple[Published, str]:
             metric, result = next(iter(results.items()))
             if isinstance(result, str):  # 'NaN'
                 metric, result = '', None
-            params, flops = costs['Parameters'], costs['GFLOPs'] * 1e9
+            params, flops = costs['Parameters'], costs['FLOPs']
             if any(key in other['Metadata'] for other in models
                    for key in _PRINTED):
-                params, flops = (_number(costs.get(key)) for key in _PRINTED)
+                params, flops = (costs.get(key) for key in _PRINTED)
             return Published(params, flops, result,
                              metric), costs.get('Note', '')
     return Published(), ''
 
 
 _PRINTED = ('Published Parameters', 'Published FLOPs')
-
-
-def _number(text: str | None) -> float | None:
-    """Return '5.1 M' as a number."""
-    if text is None:
-        return None
-    value, unit = text.split()
-    return float(value) * dict(M=1e6, G=1e9)[unit]
 
 
 def _of_library(library: str, name: str) -> Network:
@@ -158,7 +152,6 @@ def _of_library(library: str, name: str) -> Network:
         name,
         source.shape(name),
         source=f'{library}:{name}',
-        scope=source.scope,
         build=partial(source.build, name))
 
 
@@ -189,12 +182,10 @@ class _Library:
         names (Callable): Lists the names that it knows.
         shape (Callable): Height and width that a name is published for.
         build (Callable): Builds the network of a name.
-        scope (str): See :class:`Network`.
     """
     names: Callable[[], list[str]]
     shape: Callable[[str], tuple[int, int]]
     build: Callable[[str], nn.Module]
-    scope: str = ''
 
 
 def _mmpretrain_names() -> list[str]:
@@ -224,11 +215,9 @@ def _timm_build(name: str) -> nn.Module:
 
 
 _LIBRARIES = dict(
-    mmpretrain=_Library(
-        _mmpretrain_names,
-        lambda name: default_shape(_mmpretrain_config(name)),
-        lambda name: build_model(_mmpretrain_config(name)),
-        scope='mmpretrain'),
+    mmpretrain=_Library(_mmpretrain_names,
+                        lambda name: default_shape(_mmpretrain_config(name)),
+                        lambda name: build_model(_mmpretrain_config(name))),
     timm=_Library(_timm_names, _timm_shape, _timm_build))
 
 

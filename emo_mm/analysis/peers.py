@@ -60,7 +60,7 @@ def accuracies() -> dict[str, list[tuple[str, float, float]]]:
     """
     points = {
         'EMO': [(model['Name'].partition('_')[2].upper(),
-                 model['Metadata']['GFLOPs'] * 1e3,
+                 model['Metadata']['FLOPs'] / 1e6,
                  model['Results'][0]['Metrics']['Top 1 Accuracy'])
                 for model in read_metafile(find_config('emo_1m'))
                 if model['In Collection'] == 'EMO']

@@ -94,6 +94,24 @@ class CheckedRunner(Runner):
         if fields:
             self.message_hub.update_info(_FROM_SCRATCH, fields)
 
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """Register mmengine's default hooks, curves and validation images.
+
+        A config replaces one by its name in ``default_hooks``, or leaves it
+        out by None.
+        """
+        # Not in a config that all share: mmengine refuses two bases with a
+        # key in common, and every library's runtime has default_hooks.
+        ours = dict(
+            curves=dict(type='CurvesHook'),
+            val_images=dict(type='ValImagesHook'))
+        hooks = {**ours, **(hooks or {})}
+        super().register_default_hooks({
+            name: hook
+            for name, hook in hooks.items()
+            if hook is not None or name not in ours
+        })
+
     @staticmethod
     def build_dataloader(dataloader, *args, **kwargs):
         """Build a data loader that yields at least one batch."""

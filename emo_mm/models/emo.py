@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from .layers import DropPath, LayerNorm2d, PointwiseConv, SqueezeExcite
+from .layers import (DropPath, LayerNorm2d, OldNames, PointwiseConv,
+                     SqueezeExcite)
 from .weights import load_pretrained, rename_published
 
 NormLayer = Callable[[int], nn.Module]
@@ -298,7 +299,7 @@ class DWConv(nn.Module):
         return self.se(x + y if self.skip else y)
 
 
-class iRMB(nn.Module):
+class iRMB(OldNames):
     """Inverted Residual Mobile Block: one residual, around five steps.
 
     An instance of the Meta Mobile Block (Eq. 1 to 3, Eq. 5) whose operator F
@@ -321,6 +322,12 @@ class iRMB(nn.Module):
         drop_path_rate (float): Probability of dropping the branch. Defaults
             to 0.
     """
+    old_names = {
+        'mlp_e.attn': 'attn',
+        'mlp_e.conv': 'expand',
+        'operator': 'dw_conv',
+        'mlp_s': 'project'
+    }
 
     def __init__(self,
                  in_channels: int,
@@ -354,22 +361,8 @@ class iRMB(nn.Module):
         y = self.project(y)
         return x + self.drop_path(y) if self.skip else y
 
-    def rename_keys(self, state_dict: dict, prefix: str) -> None:
-        """Give the names that emo_mm 0.1 wrote today's, in place."""
-        _rename_parts(
-            state_dict, prefix, {
-                'mlp_e.attn.': 'attn.',
-                'mlp_e.conv.': 'expand.',
-                'operator.': 'dw_conv.',
-                'mlp_s.': 'project.'
-            })
 
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
-        self.rename_keys(state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-
-class Stem(nn.Module):
+class Stem(OldNames):
     """Stage 0: a strided convolution, then a block without norm and skip.
 
     That block has no expansion either, but squeeze-and-excitation.
@@ -379,6 +372,7 @@ class Stem(nn.Module):
         width (int): Channels of the output.
         norm_layer (Callable[[int], nn.Module]): Builds the norms.
     """
+    old_names = {'block.operator': 'dw_conv', 'block.mlp_s': 'project'}
 
     def __init__(self, in_channels: int, width: int, norm_layer: NormLayer):
         super().__init__()
@@ -392,25 +386,6 @@ class Stem(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C_in, H, W) to (B, width, H / 2, W / 2)."""
         return self.project(self.dw_conv(self.bn(self.conv(x))))
-
-    def rename_keys(self, state_dict: dict, prefix: str) -> None:
-        """Give the names that emo_mm 0.1 wrote today's, in place."""
-        _rename_parts(state_dict, prefix, {
-            'block.operator.': 'dw_conv.',
-            'block.mlp_s.': 'project.'
-        })
-
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
-        self.rename_keys(state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-
-def _rename_parts(state_dict: dict, prefix: str, names: dict) -> None:
-    for key in list(state_dict):
-        for old, new in names.items():
-            if key.startswith(prefix + old):
-                renamed = prefix + new + key[len(prefix + old):]
-                state_dict[renamed] = state_dict.pop(key)
 
 
 class Stage(nn.Sequential):

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 import emo_mm
-from emo_mm import mmcv_hook
+from emo_mm.compat import mmcv_hook
 
 ROOT = Path(emo_mm.__file__).parents[1]
-STAND_IN = ROOT / 'emo_mm' / 'mmcv_ext' / '_ext.py'
+EXT = ROOT / 'emo_mm' / 'compat' / 'mmcv_ext' / '_ext.py'
 
 
 def find(name, *folders):
-    """Where ``name`` comes from, with the hook and ``folders`` on the path."""
+    """Return where ``name`` comes from, with the hook and ``folders`` on the path."""
     code = f"""
 import sys
 sys.path += {[str(folder) for folder in (*folders, ROOT)]!r}
@@ -44,9 +44,9 @@ def mmcv(tmp_path):
     return package
 
 
-def test_mmcv_without_a_compiled_module_finds_the_stand_in(mmcv, tmp_path):
+def test_mmcv_without_a_compiled_module_finds_ours(mmcv, tmp_path):
     elsewhere = tmp_path / 'other_site'
-    assert find('mmcv._ext', elsewhere, mmcv.parent) == str(STAND_IN)
+    assert find('mmcv._ext', elsewhere, mmcv.parent) == str(EXT)
 
 
 @pytest.mark.parametrize('suffix', importlib.machinery.EXTENSION_SUFFIXES)

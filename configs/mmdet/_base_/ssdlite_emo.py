@@ -34,6 +34,4 @@ param_scheduler = [
 auto_scale_lr = dict(enable=False, base_batch_size=192)
 
 default_hooks = dict(
-    checkpoint=dict(max_keep_ckpts=1, save_best='coco/bbox_mAP'),
-    curves=dict(type='CurvesHook'),
-    val_pictures=dict(type='ValPicturesHook'))
+    checkpoint=dict(max_keep_ckpts=1, save_best='coco/bbox_mAP'))

@@ -3,11 +3,7 @@
 _base_ = '../ssdlite_emo_1m.py'
 
 model = dict(
-    backbone=dict(
-        drop_path_rate=0.,
-        norm_cfg=dict(type='BN'),
-        norm_eval=False,
-        init_cfg=None),
+    backbone=dict(drop_path_rate=0., norm_cfg=dict(type='BN'), init_cfg=None),
     bbox_head=dict(
         num_classes=3,
         # mmdet's sizes times 160 / 320; strides of 10, 5, 3, 2, 1, 1 cells.

@@ -84,6 +84,4 @@ custom_hooks = [
         priority='ABOVE_NORMAL')
 ]
 default_hooks = dict(
-    checkpoint=dict(max_keep_ckpts=1, save_best='accuracy/top1'),
-    curves=dict(type='CurvesHook'),
-    val_pictures=dict(type='ValPicturesHook'))
+    checkpoint=dict(max_keep_ckpts=1, save_best='accuracy/top1'))

@@ -57,7 +57,4 @@ optim_wrapper = dict(
 param_scheduler = [dict(type='PolyLR', power=0.9, eta_min=0., by_epoch=False)]
 auto_scale_lr = dict(enable=False, base_batch_size=32)
 
-default_hooks = dict(
-    checkpoint=dict(max_keep_ckpts=1, save_best='mIoU'),
-    curves=dict(type='CurvesHook'),
-    val_pictures=dict(type='ValPicturesHook'))
+default_hooks = dict(checkpoint=dict(max_keep_ckpts=1, save_best='mIoU'))

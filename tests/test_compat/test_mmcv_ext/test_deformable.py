@@ -1,61 +1,22 @@
+import numpy as np
 import pytest
 import torch
+from mmcv import ops
+from mmcv.ops import multi_scale_deform_attn as attention
 from torch.autograd import gradcheck
 
-ops = pytest.importorskip('mmcv.ops')
-attention = pytest.importorskip('mmcv.ops.multi_scale_deform_attn')
-
-# kernel, stride, padding, dilation, groups, deform_groups
-GEOMETRIES = [
-    ((3, 3), 1, 1, 1, 1, 1),
-    ((3, 3), 2, 1, 1, 1, 1),
-    ((3, 3), 1, 2, 2, 1, 1),
-    ((1, 1), 1, 0, 1, 1, 1),
-    ((3, 5), (2, 1), (0, 3), (1, 2), 1, 1),
-    ((3, 3), 1, 1, 1, 2, 1),
-    ((3, 3), 1, 1, 1, 1, 4),
-    ((3, 3), (1, 2), (2, 1), 1, 4, 2),
-]
+from tests.golden.mmcv_ops import (GEOMETRIES, cases, draw_deform,
+                                   forward_backward)
 
 
-def pair(value):
-    return value if isinstance(value, tuple) else (value, value)
+def make_inputs(batch):
+    """Input, offset, weight, mask and bias of a 3 x 3 kernel."""
+    return map(torch.from_numpy,
+               draw_deform(np.random.default_rng(0), batch, GEOMETRIES[0]))
 
 
-def output_size(extent, kernel, stride, padding, dilation):
-    return (extent + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-
-
-def make_inputs(batch, kernel, stride, padding, dilation, groups,
-                deform_groups):
-    """Input, offset, mask, weight and bias; the offsets lead beyond edges."""
-    height, width = map(output_size, (9, 11), kernel, pair(stride),
-                        pair(padding), pair(dilation))
-    points = deform_groups * kernel[0] * kernel[1]
-    return [
-        torch.randn(batch, 8, 9, 11),
-        torch.randn(batch, 2 * points, height, width) * 3,
-        torch.rand(batch, points, height, width),
-        torch.randn(4, 8 // groups, *kernel),
-        torch.randn(4)
-    ]
-
-
-def forward_backward(function, *tensors):
-    """The output, and the gradients of all tensors."""
-    tensors = [tensor.clone().requires_grad_() for tensor in tensors]
-    output = function(*tensors)
-    weights = torch.linspace(-1, 2, output.numel(), device=output.device)
-    output.backward(weights.view(output.shape).to(output))
-    return [output.detach(), *(tensor.grad for tensor in tensors)]
-
-
-def assert_close(results):
-    """Relative to each tensor's scale: its elements are long sums."""
-    for actual, expected in zip(*results):
-        scale = expected.abs().max().item()
-        torch.testing.assert_close(
-            actual, expected, rtol=1e-5, atol=1e-5 * scale)
+def modulated(x, offset, weight, mask, bias):
+    return ops.modulated_deform_conv2d(x, offset, mask, weight, bias, 1, 1)
 
 
 def assert_rounded(actual, expected, dtype):
@@ -66,61 +27,18 @@ def assert_rounded(actual, expected, dtype):
         assert error < 2 * torch.finfo(dtype).eps
 
 
-@pytest.mark.parametrize('batch', [1, 3])
-@pytest.mark.parametrize('geometry', GEOMETRIES, ids=str)
-def test_deform_conv(compare, batch, geometry):
-    x, offset, _, weight, _ = make_inputs(batch, *geometry)
-
-    def run(*tensors):
-        return forward_backward(
-            lambda *args: ops.deform_conv2d(*args, *settings), *tensors)
-
-    settings = geometry[1:]
-    assert_close(compare(run, x, offset, weight))
-
-
-@pytest.mark.parametrize('batch', [1, 3])
-@pytest.mark.parametrize('bias', [False, True])
-@pytest.mark.parametrize('geometry', GEOMETRIES, ids=str)
-def test_modulated_deform_conv(compare, batch, geometry, bias):
-    tensors = make_inputs(batch, *geometry)
-
-    def run(*tensors):
-        return forward_backward(
-            lambda x, offset, mask, weight, *bias: ops.modulated_deform_conv2d(
-                x, offset, mask, weight, *(bias or [None]), *geometry[1:]),
-            *tensors)
-
-    assert_close(compare(run, *tensors[:5 if bias else 4]))
-
-
-@pytest.mark.parametrize('batch', [33, 64, 65])
-def test_modulated_deform_conv_of_a_large_batch(compare, batch):
-    tensors = make_inputs(batch, *GEOMETRIES[0])
-
-    def run(*tensors):
-        return forward_backward(
-            lambda *args: ops.modulated_deform_conv2d(*args, 1, 1), *tensors)
-
-    assert_close(compare(run, *tensors))
-
-
-@pytest.mark.parametrize('batch, step', [(33, 11), (64, 32), (65, 65)])
-def test_deform_conv_of_a_large_batch(compare, batch, step):
-    # mmcv itself asserts that the step divides the batch.
-    x, offset, _, weight, _ = make_inputs(batch, *GEOMETRIES[0])
-
-    def run(*tensors):
-        return forward_backward(
-            lambda *args: ops.deform_conv2d(*args, 1, 1, 1, 1, 1, False, step),
-            *tensors)
-
-    assert_close(compare(run, x, offset, weight))
+@pytest.mark.parametrize(
+    'case',
+    cases('deform_conv', 'deform_conv_large', 'modulated_deform_conv',
+          'modulated_deform_conv_large'),
+    ids=str)
+def test_output_and_gradients(assert_close_to_compiled, case):
+    assert_close_to_compiled(
+        case, rtol=1e-5, atol=1e-5, relative_to_scale=True)
 
 
 def test_deform_conv_operator_takes_any_step(ours, device):
-    x, offset, _, weight, _ = (
-        tensor.to(device) for tensor in make_inputs(33, *GEOMETRIES[0]))
+    x, offset, weight, *_ = (tensor.to(device) for tensor in make_inputs(33))
     outputs = []
     for step in (1, 32):
         output = x.new_empty(33, 4, 9, 11)
@@ -133,8 +51,7 @@ def test_deform_conv_operator_takes_any_step(ours, device):
 
 @pytest.mark.parametrize('needed', ['input', 'offset', 'weight'])
 def test_deform_conv_of_which_one_gradient_is_needed(ours, device, needed):
-    x, offset, _, weight, _ = (
-        tensor.to(device) for tensor in make_inputs(2, *GEOMETRIES[0]))
+    x, offset, weight, *_ = (tensor.to(device) for tensor in make_inputs(2))
     tensors = dict(input=x, offset=offset, weight=weight)
     tensors[needed].requires_grad_()
     ops.deform_conv2d(*tensors.values(), 1, 1).sum().backward()
@@ -146,7 +63,7 @@ def test_deform_conv_of_which_one_gradient_is_needed(ours, device, needed):
 
 
 def test_gradient_of_the_weight_accumulates_with_its_scale(ours):
-    x, offset, _, weight, _ = make_inputs(2, *GEOMETRIES[0])
+    x, offset, weight, *_ = make_inputs(2)
     grad = torch.randn(2, 4, 9, 11)
     sums = []
     for start, scale in ((0., 1.), (10., 0.5)):
@@ -159,10 +76,10 @@ def test_gradient_of_the_weight_accumulates_with_its_scale(ours):
 
 
 def test_gradients_are_those_of_the_output(ours, device):
-    tensors = [
-        tensor.to(device, torch.float64)[..., :5, :5]
-        for tensor in make_inputs(1, *GEOMETRIES[0])[:3]
-    ] + [torch.randn(4, 8, 3, 3).to(device, torch.float64)]
+    x, offset, weight, mask, _ = (
+        tensor.to(device, torch.float64) for tensor in make_inputs(1))
+    tensors = [x, offset, mask]
+    tensors = [tensor[..., :5, :5] for tensor in tensors] + [weight]
     # Away from whole positions, where the interpolation has its corners.
     tensors[1] = tensors[1].round() + 0.4
     assert gradcheck(
@@ -174,14 +91,10 @@ def test_gradients_are_those_of_the_output(ours, device):
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_narrow_format(ours, device, dtype):
-    tensors = [
-        tensor.to(device, dtype) for tensor in make_inputs(2, *GEOMETRIES[0])
-    ]
-    actual = forward_backward(
-        lambda *args: ops.modulated_deform_conv2d(*args, 1, 1), *tensors)
-    expected = forward_backward(
-        lambda *args: ops.modulated_deform_conv2d(*args, 1, 1),
-        *(tensor.float() for tensor in tensors))
+    tensors = [tensor.to(device, dtype) for tensor in make_inputs(2)]
+    actual = forward_backward(modulated, *tensors)
+    expected = forward_backward(modulated,
+                                *(tensor.float() for tensor in tensors))
     assert_rounded(actual, expected, dtype)
 
 

@@ -1,71 +1,40 @@
 import math
 
+import numpy as np
 import pytest
 import torch
+from mmcv import ops
 from torch.autograd import gradcheck
 
-ops = pytest.importorskip('mmcv.ops')
-
-SHAPE = (2, 3, 13, 17)
+from tests.golden.mmcv_ops import ROI_SHAPE as SHAPE
+from tests.golden.mmcv_ops import cases, draw_rois
+from tests.golden.mmcv_ops import forward_backward as run_backward
 
 
 def make_rois(number=40, dtype=torch.float32):
-    """Regions of an image twice the size of the features, some beyond it."""
-    start = torch.rand(number, 2, dtype=dtype) * 40 - 8
-    end = start + torch.rand(number, 2, dtype=dtype) * 25
-    index = torch.randint(0, SHAPE[0], (number, 1)).to(dtype)
-    rois = torch.cat([index, start, end], 1)
-    rois[0, 3:] = rois[0, 1:3]  # an empty one
-    rois[1, 1:] = torch.tensor([-100., -100., 100., 100.])
-    rois[2, 1:] = torch.tensor([500., 500., 520., 520.])
-    rois[3, 3:] = rois[3, 1:3] + 1e-3
-    return rois
+    return torch.from_numpy(draw_rois(np.random.default_rng(0),
+                                      number)).to(dtype)
 
 
 def forward_backward(function, features, rois, *args):
-    features = features.clone().requires_grad_()
-    output = function(features, rois, *args)
-    # Weights that tell the elements of the output apart.
-    weights = torch.linspace(-1, 2, output.numel(), device=output.device)
-    output.backward(weights.view(output.shape).to(output))
-    return output.detach(), features.grad
+    return run_backward(lambda x: function(x, rois, *args), features)
 
 
-@pytest.mark.parametrize('aligned', [False, True])
-@pytest.mark.parametrize('pool_mode', ['avg', 'max'])
-@pytest.mark.parametrize('sampling_ratio', [0, 1, 2, 3])
-@pytest.mark.parametrize('size', [(7, 7), (2, 5), (1, 1)])
-def test_roi_align_forward_and_backward(compare, size, sampling_ratio,
-                                        pool_mode, aligned):
-
-    def run(features, rois):
-        return forward_backward(ops.roi_align, features, rois, size, 0.5,
-                                sampling_ratio, pool_mode, aligned)
-
-    actual, expected = compare(run, torch.randn(SHAPE), make_rois())
-    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize('case', cases('roi_align'), ids=str)
+def test_roi_align_forward_and_backward(assert_close_to_compiled, case):
+    assert_close_to_compiled(case, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize('pool_mode', ['avg', 'max'])
-def test_roi_align_at_a_scale_that_is_no_power_of_two(compare, pool_mode):
-
-    def run(features, rois):
-        return forward_backward(ops.roi_align, features, rois, (7, 7), 0.3, 0,
-                                pool_mode, True)
-
-    actual, expected = compare(run, torch.randn(SHAPE), make_rois())
-    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=2e-5)
+@pytest.mark.parametrize('case', cases('roi_align_scale'), ids=str)
+def test_roi_align_at_a_scale_that_is_no_power_of_two(assert_close_to_compiled,
+                                                      case):
+    assert_close_to_compiled(case, rtol=1e-5, atol=2e-5)
 
 
-def test_roi_align_max_in_parts(compare, monkeypatch):
+@pytest.mark.parametrize('case', cases('roi_align_parts'), ids=str)
+def test_roi_align_max_in_parts(assert_close_to_compiled, monkeypatch, case):
     monkeypatch.setattr('emo_mm.compat.mmcv_ext.roi.SAMPLES', 1000)
-
-    def run(features, rois):
-        return forward_backward(ops.roi_align, features, rois, (7, 7), 0.5, 2,
-                                'max', True)
-
-    actual, expected = compare(run, torch.randn(SHAPE), make_rois())
-    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
+    assert_close_to_compiled(case, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize('pool_mode', ['avg', 'max'])
@@ -130,7 +99,7 @@ def reference_roi_pool(features, rois, size, scale):
     limits = features.shape[-2:]
     for k, (index, x1, y1, x2, y2) in enumerate(rois.tolist()):
         start = (y1 * scale, x1 * scale)
-        extent = ((y2 + 1 - y1) * scale, (x2 + 1 - x1) * scale)
+        extent = ((y2 + 1) * scale - start[0], (x2 + 1) * scale - start[1])
         if min(extent) <= 0:
             continue
         for y in range(size[0]):

@@ -1,17 +1,10 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-
-import emo_mm.compat  # noqa: F401
-
-ORDER = """
-{first}
-{second}
-import numpy as np
-import mmcv
 from mmcv.image import photometric
-for module in (mmcv, mmcv.image, photometric):
-    module.adjust_hue(np.zeros((1, 1, 3), np.uint8), -0.1, backend='cv2')
-"""
+
+from emo_mm.compat.patches.mmcv_adjust_hue import PATCH, is_faulty
 
 
 @pytest.fixture
@@ -53,9 +46,26 @@ def test_color_jitter(image):
     assert jitter(dict(img=image))['img'].shape == image.shape
 
 
-@pytest.mark.parametrize('first, second', [
-    ('import emo_mm.compat', 'import mmcv'),
-    ('import mmcv', 'import emo_mm.compat'),
-])
-def test_order_of_imports(run_python, first, second):
-    run_python(ORDER.format(first=first, second=second))
+def test_library_has_the_fault(undo, run_patch):
+    undo(photometric, 'adjust_hue')
+    if np.lib.NumpyVersion(np.__version__) >= '2.0.0':
+        assert is_faulty(photometric)
+    run_patch(PATCH, photometric)
+
+
+def test_leaves_a_fixed_library(run_patch):
+
+    def adjust_hue(img, hue_factor, backend=None):
+        return img
+
+    fixed = SimpleNamespace(adjust_hue=adjust_hue)
+    run_patch(PATCH, fixed)
+    assert fixed.adjust_hue is adjust_hue
+
+
+def test_warns_where_it_does_not_help(assert_warns):
+
+    def adjust_hue(img, hue_factor, backend=None):
+        raise OverflowError
+
+    assert_warns(PATCH, SimpleNamespace(adjust_hue=adjust_hue))

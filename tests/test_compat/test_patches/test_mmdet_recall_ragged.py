@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from mmdet.evaluation.functional import recall
 
-import emo_mm.compat  # noqa: F401
+from emo_mm.compat.patches.mmdet_recall_ragged import PATCH, is_faulty
 
 BOXES = np.array([[0, 0, 9, 9], [20, 20, 29, 29], [40, 40, 49, 49]], float)
 
@@ -21,6 +24,25 @@ def test_recall_over_two_images(present, found):
 
 
 def test_numpy_itself_is_unchanged():
-    import mmdet.evaluation  # noqa: F401
     with pytest.raises(ValueError):
         np.array([BOXES[:1], BOXES[:2]])
+
+
+def test_library_has_the_fault(monkeypatch, run_patch):
+    monkeypatch.setattr(recall, 'np', np)
+    assert is_faulty(recall)
+    run_patch(PATCH, recall)
+
+
+def test_leaves_a_fixed_library(run_patch):
+    fixed = SimpleNamespace(eval_recalls=lambda *args, logger: None, np=np)
+    run_patch(PATCH, fixed)
+    assert fixed.np is np
+
+
+def test_warns_where_it_does_not_help(assert_warns):
+
+    def eval_recalls(*args, logger):
+        raise ValueError
+
+    assert_warns(PATCH, SimpleNamespace(eval_recalls=eval_recalls))

@@ -1,7 +1,9 @@
-import pytest
-import torch
+from types import SimpleNamespace
 
-import emo_mm.compat  # noqa: F401
+import torch
+from mmdet.models.dense_heads import ssd_head
+
+from emo_mm.compat.patches.mmdet_ssd_loss_cls import PATCH, is_faulty
 
 CFG = dict(
     num_classes=3,
@@ -14,13 +16,6 @@ CFG = dict(
         ratios=([2], ),
         min_sizes=[16],
         max_sizes=[32]))
-
-ORDER = """
-{first}
-{second}
-from mmdet.models import SSDHead
-assert SSDHead(**{cfg}).loss_cls is None
-"""
 
 
 def test_predicts():
@@ -48,9 +43,33 @@ def test_keeps_a_loss_of_its_own():
     assert isinstance(Head(**CFG).loss_cls, torch.nn.Identity)
 
 
-@pytest.mark.parametrize('first, second', [
-    ('import emo_mm.compat', 'import mmdet.models'),
-    ('import mmdet.models', 'import emo_mm.compat'),
-])
-def test_order_of_imports(run_python, first, second):
-    run_python(ORDER.format(first=first, second=second, cfg=CFG))
+def test_library_has_the_fault(undo, run_patch):
+    undo(ssd_head.SSDHead, '__init__')
+    assert is_faulty(ssd_head)
+    run_patch(PATCH, ssd_head)
+
+
+class Head:
+    """A head that reads nothing that it lacks."""
+
+    def __init__(self, num_classes, in_channels, anchor_generator, bbox_coder):
+        pass
+
+    def _predict_by_feat_single(self, **kwargs):
+        pass
+
+
+def test_leaves_a_fixed_library(run_patch):
+    before = Head.__init__
+    run_patch(PATCH, SimpleNamespace(SSDHead=Head))
+    assert Head.__init__ is before
+
+
+def test_warns_where_it_does_not_help(assert_warns):
+
+    class OtherHead(Head):
+
+        def _predict_by_feat_single(self, **kwargs):
+            raise AttributeError("no attribute 'loss_cls'")
+
+    assert_warns(PATCH, SimpleNamespace(SSDHead=OtherHead))

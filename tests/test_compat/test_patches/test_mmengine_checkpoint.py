@@ -1,6 +1,8 @@
 import builtins
 import os
 import pickle
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,10 +10,10 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
-from mmengine.runner import Runner
+from mmengine.runner import Runner, checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
-import emo_mm.compat  # noqa: F401
+from emo_mm.compat.patches.mmengine_checkpoint import PATCH, is_faulty
 
 
 class Model(BaseModel):
@@ -201,3 +203,151 @@ def test_leaves_other_errors(tmp_path):
     assert 'was not loaded' not in str(caught.value)
     with pytest.raises(FileNotFoundError):
         load(tmp_path / 'none.pth')
+
+
+# --- Loaders other than the released one
+
+
+def guarded_at_first(load):
+    """Weights only, and if that fails anything, as onedl-mmengine loads."""
+    try:
+        # Its list has the builtin getattr.
+        with torch.serialization.safe_globals([HistoryBuffer, getattr]):
+            return load(weights_only=True)
+    except pickle.UnpicklingError:
+        print('Falling back')
+        return load(weights_only=False)
+
+
+LOADERS = dict(
+    left_out=lambda load: load(),
+    none=lambda load: load(weights_only=None),
+    false=lambda load: load(weights_only=False),
+    true=lambda load: load(weights_only=True),
+    guarded_at_first=guarded_at_first)
+
+
+def make_library(load, torch_load=lambda *args, **kw: torch.load(*args, **kw)):
+    """A module with a loader of local files."""
+
+    class CheckpointLoader:
+
+        @classmethod
+        def load_checkpoint(cls, filename, map_location=None, logger=None):
+            return load(lambda **kwargs: torch_load(
+                filename, map_location=map_location, **kwargs))
+
+    return SimpleNamespace(
+        CheckpointLoader=CheckpointLoader,
+        load_checkpoint=CheckpointLoader.load_checkpoint)
+
+
+@pytest.fixture
+def crafted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(dict(state_dict=Call(os.system, 'touch ran')), 'crafted.pth')
+    return 'crafted.pth'
+
+
+@pytest.mark.parametrize('forced', [False, True])
+@pytest.mark.parametrize('loader', LOADERS)
+def test_no_loader_runs_code(crafted, monkeypatch, run_patch, capsys, loader,
+                             forced):
+    if forced:  # what is recommended against the symptom
+        monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    library = make_library(LOADERS[loader])
+    run_patch(PATCH, library)
+    assert capsys.readouterr().out == ''
+    with pytest.raises(pickle.UnpicklingError, match='was not loaded'):
+        library.CheckpointLoader.load_checkpoint(crafted)
+    assert not os.path.exists('ran')
+
+
+def test_a_loader_allows_no_more_than_we_do(tmp_path, run_patch):
+    library = make_library(guarded_at_first)
+    run_patch(PATCH, library)
+    path = str(tmp_path / 'crafted.pth')
+    torch.save(Call(getattr, HistoryBuffer, '__subclasses__'), path)
+    with pytest.raises(pickle.UnpicklingError, match='getattr'):
+        library.CheckpointLoader.load_checkpoint(path)
+    torch.save(HistoryBuffer([1.], [1]), path)
+    assert library.CheckpointLoader.load_checkpoint(path).mean() == 1.
+
+
+def test_code_from_a_url_does_not_run(crafted, monkeypatch, tmp_path):
+    """torch.hub loads with weights_only=False."""
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    (tmp_path / 'checkpoints').mkdir()
+    os.rename(crafted, tmp_path / 'checkpoints/crafted.pth')
+    url = 'https://localhost/crafted.pth'
+    with pytest.raises(pickle.UnpicklingError, match='was not loaded') as info:
+        load(url)
+    assert f'torch.hub.load_state_dict_from_url({url!r}' in str(info.value)
+    assert not os.path.exists('ran')
+
+
+def test_other_threads_load_as_they_like(tmp_path):
+    """While a checkpoint is loaded."""
+    torch.save(Call(str, 'loaded'), tmp_path / 'other.pth')
+    torch.save({}, tmp_path / 'a.pth')
+    results = []
+
+    def load_other(filename, map_location):
+        thread = threading.Thread(target=lambda: results.append(
+            torch.load(tmp_path / 'other.pth', weights_only=False)))
+        thread.start()
+        thread.join()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CheckpointLoader._schemes, 'other://', load_other)
+        patch.setattr(
+            CheckpointLoader, '_schemes',
+            dict(sorted(CheckpointLoader._schemes.items(), reverse=True)))
+        load('other://')
+    assert results == ['loaded']
+    assert torch.load is torch.serialization.load
+
+
+@pytest.mark.parametrize('bypass', [
+    lambda filename, **kwargs: pickle.load(open(filename, 'rb')),
+    lambda filename, map_location, weights_only: real_load(
+        filename, map_location, weights_only=weights_only),
+])
+def test_fails_closed_where_the_guard_is_bypassed(crafted, assert_warns,
+                                                  bypass):
+    library = make_library(LOADERS['false'], bypass)
+    with open('written.pkl', 'wb') as file:
+        pickle.dump({}, file)
+    assert_warns(PATCH, library, match='did not take')
+    for load_checkpoint in (library.CheckpointLoader.load_checkpoint,
+                            library.load_checkpoint):
+        for path in (crafted, 'written.pkl'):
+            with pytest.raises(RuntimeError) as caught:
+                load_checkpoint(path)
+            assert 'No checkpoint is loaded' in str(caught.value)
+            assert PATCH.name in str(caught.value)
+    assert not os.path.exists('ran')
+
+
+real_load = torch.load  # as a library may have imported it
+
+
+def test_fails_closed_where_there_is_no_loader_to_guard(assert_warns):
+    library = SimpleNamespace(load_checkpoint=lambda path: 'loaded')
+    assert_warns(PATCH, library, match='AttributeError')
+    with pytest.raises(RuntimeError, match='No checkpoint is loaded'):
+        library.load_checkpoint('a.pth')
+
+
+def test_library_has_the_fault(undo, run_patch):
+    undo(CheckpointLoader, 'load_checkpoint')
+    assert is_faulty(checkpoint)
+    run_patch(PATCH, checkpoint)
+
+
+def test_leaves_a_fixed_library(run_patch):
+    """One that loads weights only, whatever it loads from."""
+    fixed = make_library(LOADERS['true'])
+    before = vars(fixed.CheckpointLoader)['load_checkpoint']
+    run_patch(PATCH, fixed)
+    assert vars(fixed.CheckpointLoader)['load_checkpoint'] is before

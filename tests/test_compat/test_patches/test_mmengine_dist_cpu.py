@@ -1,9 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
-from mmengine.device import get_device
 from mmengine.dist import utils
 
-import emo_mm.compat  # noqa: F401
+from emo_mm.compat.patches.mmengine_dist_cpu import (LAUNCHERS as FUNCTIONS,
+                                                     PATCH, is_faulty)
 
 # Each launcher's environment for a world of one process.
 LAUNCHERS = dict(
@@ -37,10 +39,10 @@ def environment(monkeypatch, free_port):
         torch.distributed.destroy_process_group()
 
 
-@pytest.mark.skipif(get_device() != 'cpu', reason='has a GPU')
 @pytest.mark.parametrize('launcher', LAUNCHERS)
-def test_starts_with_gloo(environment, launcher):
+def test_starts_with_gloo(environment, monkeypatch, launcher):
     environment(launcher)
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
     set_device = torch.cuda.set_device
     utils.init_dist(launcher, backend='nccl')
     assert torch.distributed.get_backend() == 'gloo'
@@ -56,3 +58,32 @@ def test_changes_nothing_with_a_gpu(environment, monkeypatch):
                         lambda **kwargs: calls.append(kwargs))
     utils.init_dist('pytorch', backend='nccl')
     assert calls == [0, dict(backend='nccl')]
+
+
+def test_library_has_the_fault(undo, run_patch):
+    for name in FUNCTIONS:
+        undo(utils, name)
+    assert is_faulty(utils)
+    run_patch(PATCH, utils)
+
+
+def make_library(use_backend):
+    library = SimpleNamespace()
+
+    def init_dist(backend, **kwargs):
+        library.torch_dist.init_process_group(backend=use_backend)
+
+    for name in FUNCTIONS:
+        setattr(library, name, init_dist)
+    return library
+
+
+def test_leaves_a_fixed_library(run_patch):
+    fixed = make_library('gloo')
+    before = [getattr(fixed, name) for name in FUNCTIONS]
+    run_patch(PATCH, fixed)
+    assert [getattr(fixed, name) for name in FUNCTIONS] == before
+
+
+def test_warns_where_it_does_not_help(assert_warns):
+    assert_warns(PATCH, make_library('nccl'))
