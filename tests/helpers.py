@@ -25,13 +25,6 @@ TINY = dict(
     widths=(8, 8, 16, 16),
     exp_ratios=(2, 2, 2, 2),
     head_dims=(8, 8, 8, 8))
-# What a command line needs in order to start without published weights.
-FROM_SCRATCH = ('model.backbone.init_cfg=None',
-                'model.backbone.norm_eval=False',
-                'model.backbone.frozen_stages=-1')
-# default_scope of a config to what MIM calls the library.
-LIBRARIES = dict(
-    mmdet='mmdet', mmseg='mmsegmentation', mmpretrain='mmpretrain')
 # No weights are to be downloaded: no cache, and a proxy that is not there.
 OFFLINE = dict(
     TORCH_HOME='torch_home',
@@ -93,15 +86,6 @@ def run_mim(folder, *args, python=sys.executable):
     arguments = ' '.join(str(arg) for arg in args)
     print(f'mim {arguments}\n{result.stdout[-12000:]}')
     return result
-
-
-def run_tool(folder, tool, *args):
-    """Run a script below ``tools/`` in an interpreter of its own."""
-    return subprocess.run(
-        [sys.executable, ROOT / 'tools' / tool, *map(str, args)],
-        cwd=folder,
-        capture_output=True,
-        text=True)
 
 
 def run_script(folder, script, *args):

@@ -1,7 +1,8 @@
 """Small data sets and short options for runs of the libraries' tools."""
 import pytest
 
-from tests.helpers import FROM_SCRATCH, run_mim  # noqa: F401
+from emo_mm.models.weights import FROM_SCRATCH
+from tests.helpers import run_mim  # noqa: F401
 
 METRIC = dict(mmdet='coco/bbox_mAP', mmseg='mIoU', mmpretrain='accuracy/top1')
 
@@ -49,7 +50,7 @@ def resumable(config, processes):
     return (f'train_cfg.max_{unit}s=2', 'auto_scale_lr.enable=True',
             'default_hooks.checkpoint.interval=1',
             'default_hooks.checkpoint.max_keep_ckpts=2',
-            'default_hooks.logger.interval=1', *FROM_SCRATCH, *loaders)
+            'default_hooks.logger.interval=1', FROM_SCRATCH, *loaders)
 
 
 @pytest.fixture(scope='session')

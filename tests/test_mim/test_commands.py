@@ -8,8 +8,9 @@ import shutil
 import pytest
 import torch
 
-from tests.helpers import CONFIGS, LIBRARIES, run_mim
-from tests.test_mim.conftest import (METRIC, resumable, short_loaders, unit_of)
+from emo_mm.libraries import LIBRARIES
+from tests.helpers import CONFIGS, run_mim
+from tests.test_mim.conftest import METRIC, resumable, short_loaders, unit_of
 
 
 @pytest.mark.parametrize('config, processes, lr, base_batch', [
@@ -21,7 +22,7 @@ def test_train_resume_and_test(config, processes, lr, base_batch, folder_of,
                                tmp_path):
     config = CONFIGS / config
     scope, unit = config.parent.name, unit_of(config)
-    folder, library = folder_of(scope), LIBRARIES[scope]
+    folder, library = folder_of(scope), LIBRARIES[scope].distribution
 
     def train(work_dir, *flags):
         launcher = ('--launcher', 'pytorch', '--gpus', '2')

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from emo_mm.datasets.shapes import coco_categories
-from emo_mm.models import weights as published
-from tests.helpers import (CONFIGS, FROM_SCRATCH, published_state_dict,
-                           run_test, run_train)
+from emo_mm.models.weights import FROM_SCRATCH
+from tests.helpers import CONFIGS, published_state_dict, run_test, run_train
 
 CONFIG = CONFIGS / 'mmdet' / 'ssdlite_emo_1m.py'
 SHORT = ('train_dataloader.batch_size=4', 'train_dataloader.dataset.times=1',
@@ -32,7 +31,7 @@ def trained(coco):
     output = train(
         coco,
         'scratch',
-        *FROM_SCRATCH,
+        FROM_SCRATCH,
         'train_cfg.max_epochs=2',
         'default_hooks.checkpoint.max_keep_ckpts=2',
         'train_cfg.val_interval=1',
@@ -76,7 +75,7 @@ def test_resume(trained):
     output = train(
         work_dir.parent,
         'resumed',
-        *FROM_SCRATCH,
+        FROM_SCRATCH,
         'train_cfg.max_epochs=2',
         flags=('--resume', work_dir / 'epoch_1.pth', '--auto-scale-lr'))
     assert 'resumed epoch: 1' in output
@@ -101,7 +100,7 @@ def test_resume_with_another_length_is_refused(trained):
         train(
             work_dir.parent,
             'longer',
-            *FROM_SCRATCH,
+            FROM_SCRATCH,
             'train_cfg.max_epochs=5',
             flags=('--resume', work_dir / 'epoch_1.pth', '--auto-scale-lr'))
 
@@ -122,13 +121,13 @@ def test_without_published_weights_the_run_says_what_to_do(coco):
         train(coco, 'none', 'train_cfg.max_epochs=1')
     assert '/resources/EMO_1M/net.pth' in str(error.value)
     assert str(coco / 'checkpoints' / 'emo_1m.pth') in str(error.value)
-    assert published.FROM_SCRATCH in str(error.value)
+    assert FROM_SCRATCH in str(error.value)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='is about CPUs')
 def test_amp_without_a_gpu(coco):
     with pytest.raises(Exception) as error:
-        train(coco, 'amp', *FROM_SCRATCH, flags=('--amp', ))
+        train(coco, 'amp', FROM_SCRATCH, flags=('--amp', ))
     assert "optim_wrapper.type='AmpOptimWrapper' (--amp) needs a GPU" in str(
         error.value)
 
@@ -136,7 +135,7 @@ def test_amp_without_a_gpu(coco):
 def test_missing_data(tmp_path):
     with pytest.raises(
             FileNotFoundError, match="data_root='data/coco/': there is no"):
-        train(tmp_path, 'none', *FROM_SCRATCH)
+        train(tmp_path, 'none', FROM_SCRATCH)
 
 
 def test_another_number_of_classes(trained):
@@ -146,13 +145,13 @@ def test_another_number_of_classes(trained):
     folder = work_dir.parent
     with pytest.raises(
             ValueError,
-            match='model.bbox_head.num_classes=3, but train_dataloader.dataset '
-            'has 80 classes'):
-        train(folder, 'wrong', *FROM_SCRATCH, *options,
+            match='model.bbox_head.num_classes=3, but '
+            'train_dataloader.dataset has 80 classes'):
+        train(folder, 'wrong', FROM_SCRATCH, *options,
               'model.bbox_head.num_classes=3')
     classes = [name for name in coco_categories().values() if ' ' not in name]
     data = f'dataloader.dataset.metainfo.classes=({",".join(classes)})'
-    output = train(folder, 'finetuned', *FROM_SCRATCH, *options,
+    output = train(folder, 'finetuned', FROM_SCRATCH, *options,
                    f'model.bbox_head.num_classes={len(classes)}',
                    f'val_{data}',
                    f"train_{data.replace('.meta', '.dataset.meta')}")

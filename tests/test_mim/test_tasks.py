@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.helpers import CONFIGS, FROM_SCRATCH, ROOT, run_test, run_train
+from emo_mm.models.weights import FROM_SCRATCH
+from tests.helpers import CONFIGS, ROOT, run_test, run_train
 from tests.test_mim.conftest import METRIC, resumable, short_loaders, unit_of
 
 BY_DEFAULT = ('emo_1m', 'retinanet_emo_1m', 'deeplabv3_emo_1m',
@@ -34,7 +35,7 @@ def test_train_and_test(config, folder_of, tmp_path):
     length = dict(mmseg='train_cfg.max_iters=2').get(scope,
                                                      'train_cfg.max_epochs=1')
     output = run_train(folder, config, '--work-dir', tmp_path, '--cfg-options',
-                       length, *FROM_SCRATCH, *loaders)
+                       length, FROM_SCRATCH, *loaders)
     assert 'Effective batch: 1 process(es) x 2 samples' in output
     assert '--auto-scale-lr' in output
     checkpoint, = (
