@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from emo_mm.deployment.build import check_supported, make_end_to_end
-from emo_mm.deployment.end_to_end import (EndToEndModel, EndToEndNetwork,
-                                          read_preprocessor)
+from emo_mm.deployment.end_to_end import (
+    EndToEndModel,
+    EndToEndNetwork,
+    read_preprocessor,
+)
 from emo_mm.deployment.export import write
 from emo_mm.deployment.formats import FORMATS, fallback
 from emo_mm.deployment.infer import ExportedModel
-from emo_mm.inference import (compile_deployed, make_reference,
-                              switch_to_deploy)
+from emo_mm.inference import compile_deployed, make_reference, switch_to_deploy
 from emo_mm.inference.compile import has_cpp_compiler
 from emo_mm.visualization.plots import new_figure
 

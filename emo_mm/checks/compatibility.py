@@ -9,8 +9,13 @@ from mmengine.dataset import BaseDataset
 from torch import nn
 
 from emo_mm.libraries import heads, num_classes
-from emo_mm.models.weights import (check_complete, count_tensors,
-                                   extract_state_dict, load_weights, shorten)
+from emo_mm.models.weights import (
+    check_complete,
+    count_tensors,
+    extract_state_dict,
+    load_weights,
+    shorten,
+)
 
 from .data.findings import Finding
 from .data.images import read_image

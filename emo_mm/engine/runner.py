@@ -4,11 +4,20 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 from torch import nn
 
-from emo_mm.checks.compatibility import (check_annotations, check_complete,
-                                         check_num_classes, check_same_labels,
-                                         classes_of, describe_start)
-from emo_mm.checks.config import (check_data, check_same_schedule,
-                                  describe_empty, effective_batch)
+from emo_mm.checks.compatibility import (
+    check_annotations,
+    check_complete,
+    check_num_classes,
+    check_same_labels,
+    classes_of,
+    describe_start,
+)
+from emo_mm.checks.config import (
+    check_data,
+    check_same_schedule,
+    describe_empty,
+    effective_batch,
+)
 from emo_mm.models import EMO, TimmFeatures
 from emo_mm.models.weights import explain_unreadable, read_checkpoint
 

@@ -22,8 +22,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from .layers import (DropPath, LayerNorm2d, OldNames, PointwiseConv,
-                     SqueezeExcite)
+from .layers import (
+    DropPath,
+    LayerNorm2d,
+    OldNames,
+    PointwiseConv,
+    SqueezeExcite,
+)
 from .weights import load_pretrained, rename_published
 
 NormLayer = Callable[[int], nn.Module]
@@ -44,7 +49,7 @@ DEFAULTS = dict(
 # weights; those of 10M and 20M are from the paper's scale-up table. For these
 # two, neither the stem's width (48 comes closest to the printed cost) nor the
 # head dims (which change no cost) are published: both are our choice.
-ARCHS = {
+ARCHS: dict[str, dict] = {
     '1m': dict(depths=(2, 2, 8, 3), widths=(32, 48, 80, 168),
                exp_ratios=(2, 2.5, 3, 3.5), head_dims=(16, 16, 20, 21),
                drop_path_rate=0.04036),
@@ -116,7 +121,7 @@ def get_arch(arch: str | dict) -> dict:
     elif not isinstance(arch, dict):
         raise TypeError('arch must be a str or a dict, but is '
                         f'{type(arch).__name__} ({arch!r}).')
-    arch = {**DEFAULTS, **arch}
+    arch = dict(DEFAULTS, **arch)
     known = {*DEFAULTS, *_PER_STAGE}
     if unknown := sorted(set(arch) - known):
         raise ValueError(
@@ -635,7 +640,7 @@ class EMO(BaseModule):
             stage.requires_grad_(False)
 
     def rename_keys(self, state_dict: dict, prefix: str) -> None:
-        """Give the published names, and those of emo_mm 0.1, ours, in place."""
+        """Give published keys, and those of emo_mm 0.1, our names, in place."""
         rename_published(state_dict, prefix)
         stem = re.compile(re.escape(prefix) + r'stages\.0\.(conv|bn|block)\.')
         for key in [key for key in state_dict if stem.match(key)]:

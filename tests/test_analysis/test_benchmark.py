@@ -4,8 +4,13 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from emo_mm.analysis.benchmark import (CannotRun, Entry, benchmark, find_entry,
-                                       make_call)
+from emo_mm.analysis.benchmark import (
+    CannotRun,
+    Entry,
+    benchmark,
+    find_entry,
+    make_call,
+)
 from emo_mm.analysis.networks import Network
 from emo_mm.analysis.peers import PEERS
 

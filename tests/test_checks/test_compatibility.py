@@ -6,9 +6,13 @@ import torch
 from mmengine.dataset import BaseDataset
 from torch import nn
 
-from emo_mm.checks.compatibility import (check_annotations, check_complete,
-                                         check_num_classes, check_same_labels,
-                                         describe_start)
+from emo_mm.checks.compatibility import (
+    check_annotations,
+    check_complete,
+    check_num_classes,
+    check_same_labels,
+    describe_start,
+)
 from emo_mm.models import EMO
 from tests.test_models.test_golden import published_state_dict
 
@@ -150,7 +154,7 @@ def test_a_start_lists_what_is_not_loaded():
     checkpoint['state_dict']['neck.weight'] = torch.zeros(1)
     model = model_with(bbox_head=5, neck=1)
     text = describe_start(model, checkpoint, 'x.pth')
-    assert "fills 1 of 4 tensors. Not loaded, they start anew:" in text
+    assert 'fills 1 of 4 tensors. Not loaded, they start anew:' in text
     assert 'bbox_head.fc.bias: not in the checkpoint' in text
 
 

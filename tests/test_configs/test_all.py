@@ -12,18 +12,18 @@ CONFIGS = sorted(
     path for path in (ROOT / 'configs').rglob('*.py')
     if '_base_' not in path.parts)
 # What mmengine's Runner, the libraries and emo_mm read …
-KEYS = set('''
+KEYS = set("""
     auto_scale_lr crop_size custom_hooks custom_imports data_preprocessor
     default_hooks default_scope env_cfg load_from log_level log_processor model
     optim_wrapper param_scheduler randomness resume runner_type test_cfg
     test_dataloader test_evaluator train_cfg train_dataloader tta_model
     tta_pipeline val_cfg val_dataloader val_evaluator vis_backends visualizer
-'''.split())
+""".split())
 # … and what the libraries' own bases define for those who derive from them.
-KEYS_OF_BASES = set('''
+KEYS_OF_BASES = set("""
     backend_args bgr_mean bgr_std data_root dataset_type img_ratios img_scales
     input_size max_epochs norm_cfg optimizer test_pipeline train_pipeline
-'''.split())
+""".split())
 
 
 @pytest.fixture(scope='module')

@@ -1,6 +1,6 @@
 """Costs of every config: those of its metafile, and those that are printed."""
 import json
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,7 +52,7 @@ def load(name):
 _COSTS = {}
 
 
-@lru_cache(maxsize=None)
+@cache
 def costs_of(name):
     """Cost as published and as run, counted once for each network."""
     cfg = load(name)

@@ -101,7 +101,7 @@ def test_recipes_take_any_size(recipe, tmp_path):
 
 # --- A step of training -----------------------------------------------------
 def train_step(cfg):
-    """Return the loss of a step on two random images; the weights have to move."""
+    """Return the loss of a step on two random images, and see weights move."""
     from mmpretrain.structures import DataSample
     init_default_scope('mmpretrain')
     torch.manual_seed(0)

@@ -8,8 +8,11 @@ from mmengine.registry import TRANSFORMS
 from mmengine.runner import Runner
 
 import emo_mm  # noqa: F401, registers what is built
-from emo_mm.datasets.multi_scale import (MultiScaleBatchSampler,
-                                         MultiScaleCrop, MultiScaleDataset)
+from emo_mm.datasets.multi_scale import (
+    MultiScaleBatchSampler,
+    MultiScaleCrop,
+    MultiScaleDataset,
+)
 
 SIZES = (32, 64, 96)
 

@@ -6,8 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from emo_mm.datasets.shapes import (CLASSES, draw_shape, generate_ade,
-                                    generate_coco, generate_imagenet)
+from emo_mm.datasets.shapes import (
+    CLASSES,
+    draw_shape,
+    generate_ade,
+    generate_coco,
+    generate_imagenet,
+)
 from tools.dataset_converters import generate_shapes
 
 

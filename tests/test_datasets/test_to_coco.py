@@ -10,8 +10,12 @@ from mmengine.config import ConfigDict
 from PIL import Image
 
 from emo_mm.checks.data.check import check_datasets
-from emo_mm.datasets.converters import (CocoWriter, read_classes, voc_to_coco,
-                                        yolo_to_coco)
+from emo_mm.datasets.converters import (
+    CocoWriter,
+    read_classes,
+    voc_to_coco,
+    yolo_to_coco,
+)
 from tests.small_data import write_image
 from tools.dataset_converters import voc_to_coco as voc_tool
 from tools.dataset_converters import yolo_to_coco as yolo_tool

@@ -105,7 +105,7 @@ def test_a_training_resumes_from_it(cfg, written, tmp_path):
 
 
 def test_names_of_0_1_are_found():
+    from emo_mm.models.deploy import compile_deployed, switch_to_deploy  # noqa: F401
+
     from emo_mm.models import EMO  # noqa: F401
-    from emo_mm.models.deploy import (compile_deployed,  # noqa: F401
-                                      switch_to_deploy)
     assert hasattr(EMO, 'switch_to_deploy')

@@ -1,4 +1,4 @@
-"""A training step is faster and smaller than the reference one, and the same."""
+"""A training step computes what the reference form does, in less memory."""
 import copy
 import json
 import os
@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from emo_mm.analysis.timing import peak_memory
-from emo_mm.models import EMO
 from emo_mm.inference import make_reference
+from emo_mm.models import EMO
 
 SMALL = dict(
     depths=(1, 2, 3, 2),

@@ -7,8 +7,13 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 
-from tests.test_models.test_golden import (GOLDEN, assert_close, make_input,
-                                           parse, published_state_dict)
+from tests.test_models.test_golden import (
+    GOLDEN,
+    assert_close,
+    make_input,
+    parse,
+    published_state_dict,
+)
 
 ROOT = Path(__file__).parents[2]
 

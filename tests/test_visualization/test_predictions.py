@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from emo_mm.visualization.predictions import (find_pictures, make_drawer,
-                                              read_rgb)
+from emo_mm.visualization.predictions import (
+    find_pictures,
+    make_drawer,
+    read_rgb,
+)
 
 ROOT = Path(__file__).parents[2]
 

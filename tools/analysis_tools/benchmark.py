@@ -36,8 +36,14 @@ from pathlib import Path
 import torch
 from tabulate import tabulate
 
-from emo_mm.analysis.benchmark import (DTYPES, Entry, benchmark, check_device,
-                                       find_entry, plot_speeds)
+from emo_mm.analysis.benchmark import (
+    DTYPES,
+    Entry,
+    benchmark,
+    check_device,
+    find_entry,
+    plot_speeds,
+)
 from emo_mm.analysis.networks import find_network
 from emo_mm.analysis.peers import PEERS, accuracies
 from emo_mm.analysis.roofline import measure_machine, stage_rooflines

@@ -13,8 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from emo_mm.cli import make_parser, run
-from emo_mm.datasets.shapes import (coco_categories, generate_ade,
-                                    generate_coco, generate_imagenet)
+from emo_mm.datasets.shapes import (
+    coco_categories,
+    generate_ade,
+    generate_coco,
+    generate_imagenet,
+)
 
 # Layout to its generator, and to name and default size of its two splits.
 LAYOUTS = dict(

@@ -14,9 +14,14 @@ from torch import Tensor, nn
 
 from emo_mm.cli import make_parser, run
 from emo_mm.models import EMO, NormGlobalAveragePooling
-from emo_mm.models.weights import (BLOB_IDS, SCHEME, extract_state_dict,
-                                   load_weights, read_checkpoint,
-                                   to_classifier)
+from emo_mm.models.weights import (
+    BLOB_IDS,
+    SCHEME,
+    extract_state_dict,
+    load_weights,
+    read_checkpoint,
+    to_classifier,
+)
 
 
 def find_arch(classifier: dict[str, Tensor]) -> str:

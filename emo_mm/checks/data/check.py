@@ -13,8 +13,11 @@ from mmengine.registry import init_default_scope
 from .boxes import check_coco, check_instances
 from .findings import Finding, error, warning
 from .images import MISSING, Images, read_images
-from .labels import (check_image_labels, check_same_classes,
-                     check_unused_classes)
+from .labels import (
+    check_image_labels,
+    check_same_classes,
+    check_unused_classes,
+)
 from .masks import check_masks, check_unused_masks
 from .sources import Source, find_sources, load_source
 
@@ -67,7 +70,7 @@ def check_datasets(cfg: ConfigDict,
 
 
 def check_annotations(source: Source) -> Iterator[Finding]:
-    """Check boxes and labels; those of a COCO file even if it does not load."""
+    """Check boxes and labels, of a COCO file even if it does not load."""
     ann_file = source.coco_file
     if ann_file is not None:
         try:

@@ -12,6 +12,7 @@ Ended by: a release of mmcv that wraps the number itself.
 """
 import sys
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import wrapt
@@ -47,13 +48,13 @@ def is_faulty(photometric: ModuleType) -> bool:
     return False
 
 
-def apply(photometric: ModuleType) -> None:
+def apply(photometric: Any) -> None:
     """Wrap the function here and where packages have imported it."""
     original = photometric.adjust_hue
     patched = wrapt.FunctionWrapper(original, _adjust_hue)
     photometric.adjust_hue = patched
     for name in ('mmcv.image', 'mmcv'):
-        package = sys.modules.get(name)
+        package: Any = sys.modules.get(name)
         if getattr(package, 'adjust_hue', None) is original:
             package.adjust_hue = patched
 

@@ -12,6 +12,7 @@ Ended by: a release whose ``eval_recalls`` keeps them as a list, or as an array
     of objects.
 """
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import wrapt
@@ -44,7 +45,7 @@ def is_faulty(recall: ModuleType) -> bool:
     return False
 
 
-def apply(recall: ModuleType) -> None:
+def apply(recall: Any) -> None:
     """Give the module, and it alone, that numpy."""
     recall.np = _RaggedNumpy(np)
 

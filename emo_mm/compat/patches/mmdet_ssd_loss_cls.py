@@ -26,8 +26,10 @@ def _init(wrapped, instance, args, kwargs):
 
 def is_faulty(ssd_head: ModuleType) -> bool:
     """Predict one box with a head that has no layers."""
-    from mmdet.models.task_modules import (DeltaXYWHBBoxCoder,
-                                           SSDAnchorGenerator)
+    from mmdet.models.task_modules import (
+        DeltaXYWHBBoxCoder,
+        SSDAnchorGenerator,
+    )
     from mmengine.config import ConfigDict
     anchors = SSDAnchorGenerator(
         scale_major=False,

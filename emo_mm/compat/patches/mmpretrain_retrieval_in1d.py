@@ -10,6 +10,7 @@ Ended by: a release of mmpretrain that uses ``np.isin`` (onedl-mmpretrain
     1.3.6, its continuation, uses ``torch.isin``).
 """
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import wrapt
@@ -36,7 +37,7 @@ def is_faulty(retrieval: ModuleType) -> bool:
     return False
 
 
-def apply(retrieval: ModuleType) -> None:
+def apply(retrieval: Any) -> None:
     """Give the module, and it alone, that numpy."""
     retrieval.np = _NumpyWithIn1d(np)
 

@@ -13,6 +13,7 @@ import ast
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from .registry import Patch
 
@@ -53,7 +54,7 @@ def is_faulty(dependency: ModuleType) -> bool:
     return bool(_missing_names(code, Path(spec.origin).parent))
 
 
-def apply(dependency: ModuleType) -> None:
+def apply(dependency: Any) -> None:
     """Leave those models out, as where transformers is not installed."""
     dependency.WITH_MULTIMODAL = False
 
