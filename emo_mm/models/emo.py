@@ -634,13 +634,15 @@ class EMO(BaseModule):
             ValueError: If it fills less than the whole backbone, or
                 ``init_cfg`` has an unknown field.
         """
+        if self.is_init:
+            return
         cfgs = self.init_cfg or []
         cfgs = [cfgs] if isinstance(cfgs, dict) else cfgs
         pretrained = [
             cfg for cfg in cfgs
             if cfg.get('type', 'Pretrained') == 'Pretrained'
         ]
-        if self.is_init or not pretrained:
+        if not pretrained:
             super().init_weights()
         else:
             # It fills every tensor, whatever another init_cfg would write.
