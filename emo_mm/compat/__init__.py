@@ -1,10 +1,10 @@
-"""What makes today's releases of the OpenMMLab libraries work.
+"""Make today's releases of the OpenMMLab libraries work together.
 
-* :mod:`.patches` for their faults, one module each;
-* :mod:`.mmcv_ext`, operators in place of mmcv's compiled ones;
-* :mod:`.mmcv_hook`, by which Python finds these.
+* :mod:`.patches` fixes their faults, one module each;
+* :mod:`.mmcv_ext` has operators in place of mmcv's compiled ones;
+* :mod:`.mmcv_hook` lets Python find these.
 
-It imports nothing else of this package.
+It imports nothing of the package around it, see ``README.md`` beside it.
 """
 from . import mmcv_hook, patches
 

@@ -8,8 +8,13 @@ import emo_mm
 from emo_mm.apis import find_test_dataset, names_and_colors, read_metainfo
 from emo_mm.libraries import library_of, num_classes
 
-from .end_to_end import (EndToEndClassifier, EndToEndDetector, EndToEndModel,
-                         EndToEndSegmenter, Size)
+from .end_to_end import (
+    EndToEndClassifier,
+    EndToEndDetector,
+    EndToEndModel,
+    EndToEndSegmenter,
+    Size,
+)
 
 END_TO_END = dict(
     classification=EndToEndClassifier,

@@ -22,16 +22,18 @@ METADATA_FILE = 'metadata.json'
 # --- Formats ----------------------------------------------------------------
 # Each opener returns the metadata and a function of one array that returns
 # the outputs in the model's order.
-def _open_onnx(path):
+def _open_onnx(path, threads):
     import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
     session = onnxruntime.InferenceSession(
-        str(path), providers=['CPUExecutionProvider'])
+        str(path), options, providers=['CPUExecutionProvider'])
     name = session.get_inputs()[0].name
     metadata = session.get_modelmeta().custom_metadata_map
     return metadata, lambda image: session.run(None, {name: image})
 
 
-def _open_openvino(path):
+def _open_openvino(path, threads):
     import openvino
     core = openvino.Core()
     model = core.read_model(path)
@@ -44,8 +46,10 @@ def _open_openvino(path):
     hints = dict(float32='f32', float16='f32', bfloat16='bf16')
     # Left alone, some CPUs would compute float32 models in bfloat16.
     precision = json.loads(metadata.get('precision', '"float32"'))
-    compiled = core.compile_model(
-        model, 'CPU', {'INFERENCE_PRECISION_HINT': hints[precision]})
+    settings = {'INFERENCE_PRECISION_HINT': hints[precision]}
+    if threads:
+        settings['INFERENCE_NUM_THREADS'] = threads
+    compiled = core.compile_model(model, 'CPU', settings)
     outputs = compiled.outputs
 
     def run(image):
@@ -55,7 +59,7 @@ def _open_openvino(path):
     return metadata, run
 
 
-def _open_exported_program(path):
+def _open_exported_program(path, threads):
     import torch
     import torchvision  # noqa: F401 registers NMS
     extra = {METADATA_FILE: ''}
@@ -68,13 +72,13 @@ def _open_exported_program(path):
     return _decode(extra[METADATA_FILE]), run
 
 
-def _open_tflite(path):
+def _open_tflite(path, threads):
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
         from tflite_runtime.interpreter import Interpreter
     metadata = _read_appended(path)
-    interpreter = Interpreter(model_path=str(path))
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
     interpreter.allocate_tensors()
     # Signatures name outputs output_0, output_1, …; details are unordered.
     runner = interpreter.get_signature_runner()
@@ -88,7 +92,7 @@ def _open_tflite(path):
     return metadata, run
 
 
-def _open_executorch(path):
+def _open_executorch(path, threads):
     import torch
     from executorch.runtime import Runtime
     metadata = _read_appended(path)
@@ -130,6 +134,8 @@ class ExportedModel:
 
     Args:
         path (str): The file, whose suffix names the format.
+        threads (int, optional): Threads of ONNX Runtime, OpenVINO or LiteRT.
+            Defaults to None, the runtime's own choice.
 
     Attributes:
         metadata (dict): Task, class names, input and so on, as
@@ -141,7 +147,7 @@ class ExportedModel:
         ValueError: If the file is damaged or not of ours.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, threads=None):
         path = Path(path)
         if path.suffix not in OPENERS:
             raise ValueError(f'{path}: the suffix must be one of '
@@ -150,7 +156,7 @@ class ExportedModel:
             raise FileNotFoundError(f'{path}: there is no such file.')
         opener, packages = OPENERS[path.suffix]
         try:
-            metadata, self._run = opener(path)
+            metadata, self._run = opener(path, threads)
         except ImportError as error:
             raise ImportError(
                 f'{path} needs {packages}: pip install '

@@ -26,8 +26,8 @@ def plot_accuracies(families: dict[str, list[tuple[str, float, float]]],
     Args:
         families (dict[str, list[tuple[str, float, float]]]): Size, FLOPs in
             M and Top-1 in percent, see
-            :func:`emo_mm.analysis.compare.accuracies`.
-        path (Path): Of the image to write.
+            :func:`emo_mm.analysis.peers.accuracies`.
+        path (Path): The image to write.
     """
     from matplotlib import colormaps
     figure = new_figure(11, 7.5)

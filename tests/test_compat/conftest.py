@@ -1,3 +1,4 @@
+import os
 import socket
 import subprocess
 import sys
@@ -7,7 +8,8 @@ import pytest
 
 @pytest.fixture
 def run_python(tmp_path):
-    """Run code in a fresh interpreter, return what it printed."""
+    """Run code in a fresh interpreter without a GPU, return what it printed.
+    """
 
     def run(code, *launcher):
         script = tmp_path / 'script.py'
@@ -15,6 +17,7 @@ def run_python(tmp_path):
         done = subprocess.run(
             [sys.executable, *launcher, str(script)],
             cwd=tmp_path,
+            env=dict(os.environ, CUDA_VISIBLE_DEVICES=''),
             capture_output=True,
             text=True,
             timeout=120)

@@ -14,9 +14,13 @@ from PIL import Image
 
 pytest.importorskip('onnxruntime')
 pytest.importorskip('onnx')
-from emo_mm.deployment import build, export, formats, verify  # noqa: E402
+from emo_mm.deployment import (  # noqa: E402
+    build,  # noqa: E402
+    formats,
+    infer,
+    verify,
+)
 from emo_mm.deployment.evaluate import evaluate  # noqa: E402
-from emo_mm.deployment import infer  # noqa: E402
 from emo_mm.deployment.infer import ExportedModel  # noqa: E402
 from tests.test_deployment import conftest  # noqa: E402
 

@@ -24,9 +24,9 @@ IMAGE_SIZES = dict(
     deeplab=(97, 143),
     classifier=SIZES['classifier'])
 KINDS = tuple(IMAGE_SIZES)
-TAKE = '''() => Object.fromEntries(Object.entries(emo.results()).filter(
+TAKE = """() => Object.fromEntries(Object.entries(emo.results()).filter(
   ([, value]) => value.dims).map(([name, {data, dims}]) =>
-  [name, {data: Array.from(data), dims}]))'''
+  [name, {data: Array.from(data), dims}]))"""
 
 
 @pytest.fixture(scope='module')

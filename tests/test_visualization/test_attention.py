@@ -2,9 +2,12 @@ import pytest
 import torch
 
 from emo_mm.models.emo import EWMHSA
-from emo_mm.visualization.attention import (attention_in_block,
-                                            attention_matrix, attention_of,
-                                            find_attention)
+from emo_mm.visualization.attention import (
+    attention_in_block,
+    attention_matrix,
+    attention_of,
+    find_attention,
+)
 from emo_mm.visualization.inputs import init_classifier
 
 

@@ -1,8 +1,11 @@
 import pytest
 import torch
 
-from emo_mm.visualization.inputs import (init_classifier, load_image,
-                                         map_of_stage)
+from emo_mm.visualization.inputs import (
+    init_classifier,
+    load_image,
+    map_of_stage,
+)
 
 
 @pytest.fixture

@@ -14,8 +14,11 @@ from pathlib import Path
 
 from emo_mm.cli import make_parser, quiet, run
 from emo_mm.visualization.drawing import draw_similarities
-from emo_mm.visualization.inputs import (init_classifier, load_image,
-                                         map_of_stage)
+from emo_mm.visualization.inputs import (
+    init_classifier,
+    load_image,
+    map_of_stage,
+)
 from emo_mm.visualization.similarity import diagonal_similarity
 
 

@@ -2,7 +2,6 @@
 # and position embeddings that are resized always.
 _base_ = '../_base_/recipes/deit.py'
 
-width = 512
 model = dict(
     backbone=dict(
         _delete_=True,
@@ -10,7 +9,7 @@ model = dict(
         num_layers=[2, 2, 2, 2],
         out_indices=(3, ),
         drop_path_rate=0.1),
-    neck=dict(in_channels=width),
-    head=dict(in_channels=width))
+    neck=dict(in_channels=512),
+    head=dict(in_channels=512))
 optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys={'.pos_embed': dict(decay_mult=0.)}))

@@ -1,17 +1,20 @@
 """Deformable convolutions v1 and v2, and deformable attention.
 
-mmcv's and torchvision's layouts of ``offset`` and ``mask`` are the same:
-(y, x) by (y, x) per point of the kernel, groups outermost.
+mmcv and torchvision lay out ``offset`` and ``mask`` alike: a pair (y, x) for
+each point of the kernel, groups outermost.
 """
 import torch
 import torchvision  # noqa: F401, registers torch.ops.torchvision
+from torch import Tensor
 
-from .precision import widened
+from .precision import upcast
 
 
-def deform_conv_forward(input, weight, offset, output, columns, ones, kW, kH,
-                        dW, dH, padW, padH, dilationW, dilationH, group,
-                        deformable_group, im2col_step):
+def deform_conv_forward(input: Tensor, weight: Tensor, offset: Tensor,
+                        output: Tensor, columns: Tensor, ones: Tensor, kW: int,
+                        kH: int, dW: int, dH: int, padW: int, padH: int,
+                        dilationW: int, dilationH: int, group: int,
+                        deformable_group: int, im2col_step: int) -> None:
     """Write a deformable convolution into ``output``.
 
     Args:
@@ -33,10 +36,14 @@ def deform_conv_forward(input, weight, offset, output, columns, ones, kW, kH,
                    deformable_group)))
 
 
-def deform_conv_backward_input(input, offset, gradOutput, gradInput,
-                               gradOffset, weight, columns, kW, kH, dW, dH,
-                               padW, padH, dilationW, dilationH, group,
-                               deformable_group, im2col_step):
+def deform_conv_backward_input(input: Tensor, offset: Tensor,
+                               gradOutput: Tensor, gradInput: Tensor,
+                               gradOffset: Tensor, weight: Tensor,
+                               columns: Tensor, kW: int, kH: int, dW: int,
+                               dH: int, padW: int, padH: int, dilationW: int,
+                               dilationH: int, group: int,
+                               deformable_group: int,
+                               im2col_step: int) -> None:
     """Write the gradients of the input and of the offsets.
 
     Args:
@@ -54,10 +61,13 @@ def deform_conv_backward_input(input, offset, gradOutput, gradInput,
     gradOffset.copy_(grads[2])
 
 
-def deform_conv_backward_parameters(input, offset, gradOutput, gradWeight,
-                                    columns, ones, kW, kH, dW, dH, padW, padH,
-                                    dilationW, dilationH, group,
-                                    deformable_group, scale, im2col_step):
+def deform_conv_backward_parameters(input: Tensor, offset: Tensor,
+                                    gradOutput: Tensor, gradWeight: Tensor,
+                                    columns: Tensor, ones: Tensor, kW: int,
+                                    kH: int, dW: int, dH: int, padW: int,
+                                    padH: int, dilationW: int, dilationH: int,
+                                    group: int, deformable_group: int,
+                                    scale: float, im2col_step: int) -> None:
     """Add ``scale`` times the gradient of the weight to ``gradWeight``.
 
     Args:
@@ -75,11 +85,14 @@ def deform_conv_backward_parameters(input, offset, gradOutput, gradWeight,
     gradWeight.add_(grads[1].to(gradWeight), alpha=scale)
 
 
-def modulated_deform_conv_forward(input, weight, bias, ones, offset, mask,
-                                  output, columns, kernel_h, kernel_w,
-                                  stride_h, stride_w, pad_h, pad_w, dilation_h,
-                                  dilation_w, group, deformable_group,
-                                  with_bias):
+def modulated_deform_conv_forward(input: Tensor, weight: Tensor, bias: Tensor,
+                                  ones: Tensor, offset: Tensor, mask: Tensor,
+                                  output: Tensor, columns: Tensor,
+                                  kernel_h: int, kernel_w: int, stride_h: int,
+                                  stride_w: int, pad_h: int, pad_w: int,
+                                  dilation_h: int, dilation_w: int, group: int,
+                                  deformable_group: int,
+                                  with_bias: bool) -> None:
     """Write a modulated deformable convolution into ``output``.
 
     Args:
@@ -105,12 +118,17 @@ def modulated_deform_conv_forward(input, weight, bias, ones, offset, mask,
                    group, deformable_group)))
 
 
-def modulated_deform_conv_backward(input, weight, bias, ones, offset, mask,
-                                   columns, grad_input, grad_weight, grad_bias,
-                                   grad_offset, grad_mask, grad_output,
-                                   kernel_h, kernel_w, stride_h, stride_w,
-                                   pad_h, pad_w, dilation_h, dilation_w, group,
-                                   deformable_group, with_bias):
+def modulated_deform_conv_backward(input: Tensor, weight: Tensor, bias: Tensor,
+                                   ones: Tensor, offset: Tensor, mask: Tensor,
+                                   columns: Tensor, grad_input: Tensor,
+                                   grad_weight: Tensor, grad_bias: Tensor,
+                                   grad_offset: Tensor, grad_mask: Tensor,
+                                   grad_output: Tensor, kernel_h: int,
+                                   kernel_w: int, stride_h: int, stride_w: int,
+                                   pad_h: int, pad_w: int, dilation_h: int,
+                                   dilation_w: int, group: int,
+                                   deformable_group: int,
+                                   with_bias: bool) -> None:
     """Write the gradients of the input and of all parameters.
 
     Args:
@@ -133,9 +151,13 @@ def modulated_deform_conv_backward(input, weight, bias, ones, offset, mask,
         output.copy_(grad)
 
 
-def ms_deform_attn_forward(value, spatial_shapes, level_start_index,
-                           sampling_loc, attn_weight, im2col_step):
-    """Multi-scale deformable attention; mmcv calls it for CUDA tensors only.
+def ms_deform_attn_forward(value: Tensor, spatial_shapes: Tensor,
+                           level_start_index: Tensor, sampling_loc: Tensor,
+                           attn_weight: Tensor, im2col_step: int) -> Tensor:
+    """Attend to points of several levels: `multi-scale deformable attention
+    <https://arxiv.org/abs/2010.04159>`_.
+
+    mmcv calls it for CUDA tensors only.
 
     Args:
         value (Tensor): Of shape (N, sum of H * W, heads, channels).
@@ -149,14 +171,17 @@ def ms_deform_attn_forward(value, spatial_shapes, level_start_index,
     Returns:
         Tensor: Of shape (N, queries, heads * channels).
     """
-    attended = _attend(spatial_shapes,
-                       *widened(value, sampling_loc, attn_weight))
+    attended = _attend(spatial_shapes, *upcast(value, sampling_loc,
+                                               attn_weight))
     return attended.to(value.dtype)
 
 
-def ms_deform_attn_backward(value, spatial_shapes, level_start_index,
-                            sampling_loc, attn_weight, grad_output, grad_value,
-                            grad_sampling_loc, grad_attn_weight, im2col_step):
+def ms_deform_attn_backward(value: Tensor, spatial_shapes: Tensor,
+                            level_start_index: Tensor, sampling_loc: Tensor,
+                            attn_weight: Tensor, grad_output: Tensor,
+                            grad_value: Tensor, grad_sampling_loc: Tensor,
+                            grad_attn_weight: Tensor,
+                            im2col_step: int) -> None:
     """Write the gradients of deformable attention.
 
     Args:
@@ -166,8 +191,8 @@ def ms_deform_attn_backward(value, spatial_shapes, level_start_index,
         value, spatial_shapes, level_start_index, sampling_loc, attn_weight,
             im2col_step: As in :func:`ms_deform_attn_forward`.
     """
-    grad_output, *inputs = widened(grad_output, value, sampling_loc,
-                                   attn_weight)
+    grad_output, *inputs = upcast(grad_output, value, sampling_loc,
+                                  attn_weight)
     with torch.enable_grad():
         inputs = [tensor.detach().requires_grad_() for tensor in inputs]
         attended = _attend(spatial_shapes, *inputs)
@@ -177,34 +202,47 @@ def ms_deform_attn_backward(value, spatial_shapes, level_start_index,
         output.copy_(grad)
 
 
-def _attend(spatial_shapes, value, sampling_loc, attn_weight):
-    # Here, since mmcv.ops needs this package at its own import.
-    from mmcv.ops.multi_scale_deform_attn import \
-        multi_scale_deformable_attn_pytorch
+def _attend(spatial_shapes: Tensor, value: Tensor, sampling_loc: Tensor,
+            attn_weight: Tensor) -> Tensor:
+    """Call mmcv's own attention in PyTorch, in the format of its inputs."""
+    # Imported here, since mmcv.ops imports this package.
+    from mmcv.ops.multi_scale_deform_attn import (
+        multi_scale_deformable_attn_pytorch,
+    )
     with torch.autocast(value.device.type, enabled=False):
         shapes = spatial_shapes.tolist()
         return multi_scale_deformable_attn_pytorch(value, shapes, sampling_loc,
                                                    attn_weight)
 
 
-def _operands(input, weight, offset, mask, bias):
-    """torchvision's five tensors; it wants each, even where it uses none."""
+def _operands(input: Tensor, weight: Tensor, offset: Tensor,
+              mask: Tensor | None,
+              bias: Tensor | None) -> tuple[list[Tensor], bool]:
+    """Return the five tensors that torchvision needs, and whether it has a
+    mask: it needs one even where it uses none.
+    """
     use_mask = mask is not None
     if mask is None:
         mask = input.new_zeros(input.size(0), 1)
     if bias is None:
         bias = input.new_zeros(weight.size(0))
-    return widened(input, weight, offset, mask, bias), use_mask
+    return upcast(input, weight, offset, mask, bias), use_mask
 
 
-def _convolve(input, weight, offset, mask, bias, geometry):
-    """``geometry`` is stride, padding, dilation (h, w each) and groups."""
+def _convolve(input: Tensor, weight: Tensor, offset: Tensor,
+              mask: Tensor | None, bias: Tensor | None,
+              geometry: tuple[int, ...]) -> Tensor:
+    """Convolve; ``geometry`` is stride, padding, dilation (h, w each), groups
+    of channels and groups of offsets.
+    """
     tensors, use_mask = _operands(input, weight, offset, mask, bias)
     return torch.ops.torchvision.deform_conv2d(*tensors, *geometry, use_mask)
 
 
-def _gradients(grad_output, input, weight, offset, mask, bias, geometry):
-    """Gradients of input, weight, offset, mask and bias, in this order."""
+def _gradients(grad_output: Tensor, input: Tensor, weight: Tensor,
+               offset: Tensor, mask: Tensor | None, bias: Tensor | None,
+               geometry: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Return the gradients of input, weight, offset, mask and bias."""
     tensors, use_mask = _operands(input, weight, offset, mask, bias)
     return torch.ops.torchvision._deform_conv2d_backward(
         grad_output.detach().to(tensors[0]), *tensors, *geometry, use_mask)

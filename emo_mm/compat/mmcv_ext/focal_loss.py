@@ -1,18 +1,21 @@
 """The losses of `Focal Loss for Dense Object Detection
 <https://arxiv.org/abs/1708.02002>`_.
 
-They differ from mmcv's kernels, which clamp probabilities at the smallest
-float32, in that the sigmoid's logarithms are exact for any logit.
+mmcv's kernels clamp probabilities at the smallest float32; here the sigmoid's
+logarithms are exact for any logit.
 """
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from .precision import widened
+from .precision import upcast
 
 TINY = torch.finfo(torch.float32).tiny
 
 
-def sigmoid_focal_loss_forward(input, target, weight, output, gamma, alpha):
+def sigmoid_focal_loss_forward(input: Tensor, target: Tensor, weight: Tensor,
+                               output: Tensor, gamma: float,
+                               alpha: float) -> None:
     """Write each class's binary focal loss into ``output``.
 
     Args:
@@ -20,20 +23,21 @@ def sigmoid_focal_loss_forward(input, target, weight, output, gamma, alpha):
         target (Tensor): Classes, of shape (N, ); one outside of 0 to C - 1
             means background.
         weight (Tensor): One weight per class, of shape (C, ), or empty. It
-            applies to all of a row by the row's class; background has 1.
+            applies to the whole row by the row's class; background has 1.
         output (Tensor): The output, of shape (N, C).
-        gamma (float): How much less well classified examples count.
+        gamma (float): How strongly well classified examples are weighted down.
         alpha (float): Weight of the positives; negatives have 1 - alpha.
     """
-    logits, = widened(input)
+    logits, = upcast(input)
     positive, scale = _positives(logits, target, weight, alpha)
     # With z = x or -x the loss is that of a positive.
     logits = torch.where(positive, logits, -logits)
     output.copy_(-scale * (-logits).sigmoid()**gamma * F.logsigmoid(logits))
 
 
-def sigmoid_focal_loss_backward(input, target, weight, grad_input, gamma,
-                                alpha):
+def sigmoid_focal_loss_backward(input: Tensor, target: Tensor, weight: Tensor,
+                                grad_input: Tensor, gamma: float,
+                                alpha: float) -> None:
     """Write the gradient of the sum of the losses into ``grad_input``.
 
     Args:
@@ -44,7 +48,7 @@ def sigmoid_focal_loss_backward(input, target, weight, grad_input, gamma,
         gamma (float): As in the forward operator.
         alpha (float): As in the forward operator.
     """
-    logits, = widened(input)
+    logits, = upcast(input)
     positive, scale = _positives(logits, target, weight, alpha)
     logits = torch.where(positive, logits, -logits)
     prob, rest = logits.sigmoid(), (-logits).sigmoid()
@@ -53,7 +57,9 @@ def sigmoid_focal_loss_backward(input, target, weight, grad_input, gamma,
     grad_input.copy_(scale * torch.where(positive, slope, -slope))
 
 
-def softmax_focal_loss_forward(input, target, weight, output, gamma, alpha):
+def softmax_focal_loss_forward(input: Tensor, target: Tensor, weight: Tensor,
+                               output: Tensor, gamma: float,
+                               alpha: float) -> None:
     """Write each row's focal loss into ``output``.
 
     Args:
@@ -62,15 +68,16 @@ def softmax_focal_loss_forward(input, target, weight, output, gamma, alpha):
             is 0.
         weight (Tensor): One weight per class, of shape (C, ), or empty.
         output (Tensor): The output, of shape (N, ).
-        gamma (float): How much less well classified examples count.
+        gamma (float): How strongly well classified examples are weighted down.
         alpha (float): Weight of all losses.
     """
     prob, scale = _probability(input, target, weight, alpha)
     output.copy_(-scale * (1 - prob)**gamma * prob.clamp(min=TINY).log())
 
 
-def softmax_focal_loss_backward(input, target, weight, buff, grad_input, gamma,
-                                alpha):
+def softmax_focal_loss_backward(input: Tensor, target: Tensor, weight: Tensor,
+                                buff: Tensor, grad_input: Tensor, gamma: float,
+                                alpha: float) -> None:
     """Write the gradient of the sum of the losses into ``grad_input``.
 
     Args:
@@ -90,19 +97,19 @@ def softmax_focal_loss_backward(input, target, weight, buff, grad_input, gamma,
     slope = scale * (
         gamma * rest**(gamma - 1) * prob * prob.clamp(min=TINY).log() -
         (1 - prob)**gamma)
-    probs, = widened(input)
+    probs, = upcast(input)
     one_hot = _one_hot(target, probs).to(probs)
     buff.copy_(slope)
     grad_input.copy_(slope[:, None] * (one_hot - probs))
 
 
-def _one_hot(target, like):
-    """Boolean mask of each row's class, of shape (N, C)."""
+def _one_hot(target: Tensor, like: Tensor) -> Tensor:
+    """Return a boolean mask of each row's class, of shape (N, C)."""
     return target[:, None] == torch.arange(like.size(1), device=like.device)
 
 
-def _class_weight(target, weight, like):
-    """Each row's class weight, of shape (N, ); 1 outside of the classes."""
+def _class_weight(target: Tensor, weight: Tensor, like: Tensor) -> Tensor:
+    """Return each row's class weight, of shape (N, ); 1 for background."""
     ones = like.new_ones(target.size(0))
     if weight.numel() == 0:
         return ones
@@ -110,16 +117,18 @@ def _class_weight(target, weight, like):
     return torch.where(known, weight.detach().to(ones)[target * known], ones)
 
 
-def _positives(logits, target, weight, alpha):
-    """Where a class is its row's, and what to multiply its loss with."""
+def _positives(logits: Tensor, target: Tensor, weight: Tensor,
+               alpha: float) -> tuple[Tensor, Tensor]:
+    """Return where a class is its row's, and the factor on its loss."""
     positive = _one_hot(target, logits)
     scale = torch.full_like(logits, 1 - alpha).masked_fill_(positive, alpha)
     return positive, scale * _class_weight(target, weight, logits)[:, None]
 
 
-def _probability(input, target, weight, alpha):
-    """The target's probability, and what to multiply its loss with."""
-    probs, = widened(input)
+def _probability(input: Tensor, target: Tensor, weight: Tensor,
+                 alpha: float) -> tuple[Tensor, Tensor]:
+    """Return the target's probability, and the factor on its loss."""
+    probs, = upcast(input)
     known = target >= 0
     prob = probs.gather(1, (target * known)[:, None]).squeeze(1)
     return prob, alpha * known * _class_weight(target, weight, probs)

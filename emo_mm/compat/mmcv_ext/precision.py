@@ -1,18 +1,16 @@
 """The number format that an operator computes in."""
 import torch
+from torch import Tensor
 
 
-def widened(*tensors):
-    """The tensors in one format, and that at least float32.
+def upcast(*tensors: Tensor) -> list[Tensor]:
+    """Convert tensors to one format, at least float32, and detach them.
 
-    mmcv hands over float16 and bfloat16 under autocast. torchvision does the
-    same to its own operators there: it computes them in float32.
+    Under autocast mmcv passes float16 and bfloat16. torchvision computes its
+    own operators in float32 there, too.
 
     Args:
         tensors (Tensor): Of any shapes; the first one's format decides.
-
-    Returns:
-        list[Tensor]: The same, detached.
     """
     dtype = torch.promote_types(tensors[0].dtype, torch.float32)
     return [tensor.detach().to(dtype) for tensor in tensors]

@@ -1,20 +1,25 @@
 """RoIAlign and RoIPool."""
+from collections.abc import Iterator, Sequence
+
 import torch
 import torchvision  # noqa: F401, registers torch.ops.torchvision
+from torch import Tensor
 
-from .precision import widened
+from .precision import upcast
 
 MAX_MODE = 0  # the other one, 1, is the average
-# What the compiled operator on the CPU starts its maximum with, and so gives
-# where a region is empty.
+# Where the compiled operator on the CPU starts its maximum, and so what it
+# returns for an empty region.
 LOWEST = -10000
-# Elements of the samples that the max mode holds at a time.
+# Most elements of the samples that the max mode holds at a time.
 SAMPLES = 2**24
 
 
-def roi_align_forward(input, rois, output, argmax_y, argmax_x, aligned_height,
-                      aligned_width, spatial_scale, sampling_ratio, pool_mode,
-                      aligned):
+def roi_align_forward(input: Tensor, rois: Tensor, output: Tensor,
+                      argmax_y: Tensor, argmax_x: Tensor, aligned_height: int,
+                      aligned_width: int, spatial_scale: float,
+                      sampling_ratio: int, pool_mode: int,
+                      aligned: bool) -> None:
     """Write the regions' features by RoIAlign into ``output``.
 
     Args:
@@ -33,7 +38,7 @@ def roi_align_forward(input, rois, output, argmax_y, argmax_x, aligned_height,
         pool_mode (int): 0 for the samples' maximum, 1 for their average.
         aligned (bool): Whether a pixel's centre lies at half of a pixel.
     """
-    features, rois = widened(input, rois)
+    features, rois = upcast(input, rois)
     size = (aligned_height, aligned_width)
     if pool_mode != MAX_MODE:
         output.copy_(
@@ -51,15 +56,18 @@ def roi_align_forward(input, rois, output, argmax_y, argmax_x, aligned_height,
                                                   size[0] * grid[0],
                                                   size[1] * grid[1], 1,
                                                   aligned)
-        values, y, x = _highest(samples, start[members], bins[members], grid)
+        values, y, x = _max_samples(samples, start[members], bins[members],
+                                    grid)
         output[members] = values.to(output)
         argmax_y[members] = y.to(argmax_y)
         argmax_x[members] = x.to(argmax_x)
 
 
-def roi_align_backward(grad_output, rois, argmax_y, argmax_x, grad_input,
-                       aligned_height, aligned_width, spatial_scale,
-                       sampling_ratio, pool_mode, aligned):
+def roi_align_backward(grad_output: Tensor, rois: Tensor, argmax_y: Tensor,
+                       argmax_x: Tensor, grad_input: Tensor,
+                       aligned_height: int, aligned_width: int,
+                       spatial_scale: float, sampling_ratio: int,
+                       pool_mode: int, aligned: bool) -> None:
     """Write the gradient of the features into ``grad_input``.
 
     Args:
@@ -70,17 +78,18 @@ def roi_align_backward(grad_output, rois, argmax_y, argmax_x, grad_input,
             :func:`roi_align_forward`.
     """
     if pool_mode == MAX_MODE:
-        grad = _spread(*widened(grad_output, rois, argmax_y, argmax_x),
-                       grad_input.shape)
+        tensors = upcast(grad_output, rois, argmax_y, argmax_x)
+        grad = _scatter_bilinear(grad_input.shape, *tensors)
     else:
         grad = torch.ops.torchvision._roi_align_backward(
-            *widened(grad_output, rois), spatial_scale, aligned_height,
+            *upcast(grad_output, rois), spatial_scale, aligned_height,
             aligned_width, *grad_input.shape, sampling_ratio, aligned)
     grad_input.copy_(grad)
 
 
-def roi_pool_forward(input, rois, output, argmax, pooled_height, pooled_width,
-                     spatial_scale):
+def roi_pool_forward(input: Tensor, rois: Tensor, output: Tensor,
+                     argmax: Tensor, pooled_height: int, pooled_width: int,
+                     spatial_scale: float) -> None:
     """Write the regions' features by RoIPool into ``output``.
 
     Args:
@@ -94,7 +103,7 @@ def roi_pool_forward(input, rois, output, argmax, pooled_height, pooled_width,
         pooled_width (int): Number of bins along x.
         spatial_scale (float): Size of the features over that of the regions.
     """
-    features, rois = widened(input, rois)
+    features, rois = upcast(input, rois)
     bins = _pool_bins(rois, (pooled_height, pooled_width), spatial_scale,
                       features.shape[-2:])
     pooled = torch.ops.torchvision.roi_pool(features, bins, 1, 1, 1)
@@ -103,8 +112,9 @@ def roi_pool_forward(input, rois, output, argmax, pooled_height, pooled_width,
         target.copy_(source.view(shape).permute(0, 3, 1, 2))
 
 
-def roi_pool_backward(grad_output, rois, argmax, grad_input, pooled_height,
-                      pooled_width, spatial_scale):
+def roi_pool_backward(grad_output: Tensor, rois: Tensor, argmax: Tensor,
+                      grad_input: Tensor, pooled_height: int,
+                      pooled_width: int, spatial_scale: float) -> None:
     """Write the gradient of the features into ``grad_input``.
 
     Args:
@@ -113,7 +123,7 @@ def roi_pool_backward(grad_output, rois, argmax, grad_input, pooled_height,
         rois, argmax, pooled_height, pooled_width, spatial_scale: As in
             :func:`roi_pool_forward`.
     """
-    grad_output, rois = widened(grad_output, rois)
+    grad_output, rois = upcast(grad_output, rois)
     grad_input.copy_(
         torch.ops.torchvision._roi_pool_backward(grad_output.contiguous(),
                                                  rois, argmax, spatial_scale,
@@ -121,8 +131,10 @@ def roi_pool_backward(grad_output, rois, argmax, grad_input, pooled_height,
                                                  *grad_input.shape))
 
 
-def _geometry(rois, size, spatial_scale, aligned):
-    """Each region's origin and size of a bin, (y, x) of shape (K, 2)."""
+def _geometry(rois: Tensor, size: Sequence[int], spatial_scale: float,
+              aligned: bool) -> tuple[Tensor, Tensor]:
+    """Return each region's origin and size of a bin, (y, x) of shape (K, 2).
+    """
     corners = rois[:, 1:] * spatial_scale - (0.5 if aligned else 0)
     start, end = corners[:, [1, 0]], corners[:, [3, 2]]
     extent = end - start
@@ -131,8 +143,15 @@ def _geometry(rois, size, spatial_scale, aligned):
     return start, extent / extent.new_tensor(size)
 
 
-def _by_grid(bins, size, features, sampling_ratio):
-    """Yield regions that have equally many samples per bin.
+def _by_grid(bins: Tensor, size: Sequence[int], features: Tensor,
+             sampling_ratio: int) -> Iterator[tuple[Tensor, list[int]]]:
+    """Yield regions that have the same number of samples per bin.
+
+    Args:
+        bins (Tensor): Sizes of the bins (y, x), of shape (K, 2).
+        size (Sequence[int]): Number of bins along y and x.
+        features (Tensor): Of shape (N, C, H, W).
+        sampling_ratio (int): As in :func:`roi_align_forward`.
 
     Yields:
         tuple[Tensor, list[int]]: Indices of regions, and the number of
@@ -150,14 +169,15 @@ def _by_grid(bins, size, features, sampling_ratio):
             yield part, grid
 
 
-def _highest(samples, start, bins, grid):
-    """Each bin's highest sample, and where it was taken.
+def _max_samples(samples: Tensor, start: Tensor, bins: Tensor,
+                 grid: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return each bin's largest sample, and where it was taken.
 
     Args:
         samples (Tensor): Of shape (K, C, height * grid y, width * grid x).
         start (Tensor): Origins of the regions, of shape (K, 2).
         bins (Tensor): Sizes of the bins, of shape (K, 2).
-        grid (list[int]): Samples per bin along y and x.
+        grid (Sequence[int]): Samples per bin along y and x.
 
     Returns:
         tuple[Tensor]: Values, y and x, each of shape (K, C, height, width).
@@ -174,10 +194,22 @@ def _highest(samples, start, bins, grid):
     return values, y, x
 
 
-def _spread(grad_output, rois, argmax_y, argmax_x, shape):
-    """Gradient of each maximum to the four pixels that it was taken from."""
+def _scatter_bilinear(shape: torch.Size, grad_output: Tensor, rois: Tensor,
+                      argmax_y: Tensor, argmax_x: Tensor) -> Tensor:
+    """Add each maximum's gradient to the four pixels that it comes from.
+
+    Args:
+        shape (torch.Size): Of the features, (N, C, H, W).
+        grad_output (Tensor): Of shape (K, C, height, width).
+        rois (Tensor): Regions (index, x1, y1, x2, y2), of shape (K, 5).
+        argmax_y (Tensor): Where each maximum was sampled, of the shape of
+            ``grad_output``.
+        argmax_x (Tensor): The same for x.
+    Returns:
+        Tensor: The gradient of the features, of that shape.
+    """
     height, width = shape[-2:]
-    # -1 marks a bin without samples; further out a sample is 0 by definition.
+    # -1 marks a bin without samples; outside the features a sample is 0.
     inside = ((argmax_y > -1) & (argmax_y <= height) & (argmax_x >= -1) &
               (argmax_x <= width))
     grad_output = grad_output * inside
@@ -192,8 +224,10 @@ def _spread(grad_output, rois, argmax_y, argmax_x, shape):
     return grad.view(shape)
 
 
-def _neighbours(position, length):
-    """The two pixels beside positions on an axis, and their weights."""
+def _neighbours(position: Tensor,
+                length: int) -> tuple[tuple[Tensor, Tensor], ...]:
+    """Return the two pixels beside positions on an axis, and their weights.
+    """
     position = position.clamp(0, length - 1)
     low = position.floor()
     share = position - low
@@ -201,24 +235,25 @@ def _neighbours(position, length):
     return (low, 1 - share), ((low + 1).clamp(max=length - 1), share)
 
 
-def _pool_bins(rois, size, spatial_scale, limits):
-    """The bins of mmcv's RoIPool as regions of whole pixels.
+def _pool_bins(rois: Tensor, size: Sequence[int], spatial_scale: float,
+               limits: Sequence[int]) -> Tensor:
+    """Return the bins of mmcv's RoIPool as regions of whole pixels.
 
-    torchvision's RoIPool rounds a region to pixels before it divides it;
-    mmcv's divides it first. So each bin becomes a region of its own, which
+    torchvision's RoIPool rounds a region to pixels before dividing it; mmcv's
+    divides it first. So each bin becomes a region of its own, which
     torchvision then pools as a whole.
 
     Args:
         rois (Tensor): Of shape (K, 5).
-        size (tuple[int]): Number of bins along y and x.
+        size (Sequence[int]): Number of bins along y and x.
         spatial_scale (float): Size of the features over that of the regions.
-        limits (tuple[int]): Height and width of the features.
+        limits (Sequence[int]): Height and width of the features.
 
     Returns:
         Tensor: Of shape (K * size[0] * size[1], 5). An empty bin lies beyond
         the features, where torchvision gives 0 and no index.
     """
-    # To mmcv x2 and y2 are pixels of the region, not its edges.
+    # In mmcv x2 and y2 are the region's last pixels, not its edges.
     x1, y1, x2, y2 = ((rois[:, 1:] + rois.new_tensor([0, 0, 1, 1])) *
                       spatial_scale).unbind(1)
     left, right = _pool_edges(x1, x2, size[1], limits[1])
@@ -234,8 +269,9 @@ def _pool_bins(rois, size, spatial_scale, limits):
     return torch.cat([index, bins], -1).view(-1, 5)
 
 
-def _pool_edges(start, end, count, limit):
-    """First pixel of each bin on an axis, and the one after its last.
+def _pool_edges(start: Tensor, end: Tensor, count: int,
+                limit: int) -> tuple[Tensor, Tensor]:
+    """Return each bin's first pixel on an axis, and the one after its last.
 
     Args:
         start (Tensor): Where the regions start, of shape (K, ).

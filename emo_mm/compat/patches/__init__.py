@@ -1,22 +1,34 @@
-"""Mends for faults in the released OpenMMLab libraries.
+"""Patches for faults in releases of the OpenMMLab libraries.
 
-One module per library and fault. Each names the fault, its upstream report
-and what ends it, and changes nothing where the fault is not: either it looks
-for it first, or what it wraps around a function acts on the fault alone. A
-library is mended when it is imported, or at once if it has been imported
-already, so that importing this package imports none of them.
+One module per library and fault. Its docstring names the fault, the versions
+that have it, its upstream report and what ends it; its ``PATCH`` says the same
+to :mod:`.registry`. Importing this package imports none of the libraries but
+mmengine: each is patched when it is imported.
 """
-from . import (mmcv_adjust_hue, mmdet_inferencer_names, mmdet_recall_ragged,
-               mmdet_ssd_loss_cls, mmengine_amp_cpu, mmengine_checkpoint,
-               mmengine_ddp_cpu, mmengine_dist_cpu,
-               mmpretrain_inferencer_names, mmpretrain_retrieval_in1d,
-               mmpretrain_transformers, mmseg_inferencer_names,
-               mmseg_test_runner_type)
+import importlib
 
-__all__ = [
-    'mmcv_adjust_hue', 'mmdet_inferencer_names', 'mmdet_recall_ragged',
-    'mmdet_ssd_loss_cls', 'mmengine_amp_cpu', 'mmengine_checkpoint',
-    'mmengine_ddp_cpu', 'mmengine_dist_cpu', 'mmpretrain_inferencer_names',
-    'mmpretrain_retrieval_in1d', 'mmpretrain_transformers',
-    'mmseg_inferencer_names', 'mmseg_test_runner_type'
+from .registry import Patch, PatchWarning
+
+__all__ = ['PATCHES', 'Patch', 'PatchWarning']
+
+_NAMES = (
+    'mmcv_adjust_hue',
+    'mmdet_inferencer_names',
+    'mmdet_recall_ragged',
+    'mmdet_ssd_loss_cls',
+    'mmengine_amp_cpu',
+    'mmengine_checkpoint',
+    'mmengine_ddp_cpu',
+    'mmengine_dist_cpu',
+    'mmpretrain_inferencer_names',
+    'mmpretrain_retrieval_in1d',
+    'mmpretrain_transformers',
+    'mmseg_inferencer_names',
+    'mmseg_test_runner_type',
+)
+
+PATCHES: list[Patch] = [
+    importlib.import_module(f'{__name__}.{name}').PATCH for name in _NAMES
 ]
+for _patch in PATCHES:
+    _patch.register()

@@ -1,20 +1,27 @@
-"""``mmcv.adjust_hue`` takes a negative ``hue_factor``.
+"""Let ``mmcv.adjust_hue`` accept a negative ``hue_factor``.
 
-Library: mmcv (and mmcv-lite), up to and including 2.2.0, on numpy >= 2.
+Affects: mmcv <=2.2.0, mmcv-lite <=2.2.0
+Beside: numpy >=2
 Symptom: mmpretrain's ``ColorJitter`` with a ``hue`` ends in ``OverflowError:
-Python integer -16 out of bounds for uint8``, in every other image or so: the
-function trusts ``np.uint8`` to wrap a negative number, and numpy 2 refuses.
-Upstream: no report known for mmcv; its continuation mended it in
-https://github.com/VBTI-development/onedl-mmcv/pull/41
+    Python integer -16 out of bounds for uint8`` for about every other image:
+    the function trusts ``np.uint8`` to wrap a negative number, and numpy 2
+    refuses.
+Upstream: no report known for mmcv; onedl-mmcv, its continuation, fixed it in
+    https://github.com/VBTI-development/onedl-mmcv/pull/41
 Ended by: a release of mmcv that wraps the number itself.
 """
 import sys
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import wrapt
+
+from .registry import Patch
 
 
 class _HueFactor(float):
-    """A hue factor, of which a multiple is a ``uint8`` as numpy 1 made it."""
+    """A hue factor whose multiples are ``uint8`` values, as in numpy 1."""
 
     def __mul__(self, steps):
         return int(float(self) * steps) % 256
@@ -22,19 +29,42 @@ class _HueFactor(float):
 
 def _adjust_hue(wrapped, instance, args, kwargs):
 
-    def again(img, hue_factor, *args, **kwargs):
+    def retry(img, hue_factor, *args, **kwargs):
         return wrapped(img, _HueFactor(hue_factor), *args, **kwargs)
 
     try:
         return wrapped(*args, **kwargs)
     except OverflowError:
-        return again(*args, **kwargs)
+        return retry(*args, **kwargs)
 
 
-@wrapt.when_imported('mmcv.image.photometric')
-def _mend(photometric):
-    mended = wrapt.FunctionWrapper(photometric.adjust_hue, _adjust_hue)
-    # The packages have the function too if they were imported before.
-    for name in ('mmcv.image.photometric', 'mmcv.image', 'mmcv'):
-        if hasattr(sys.modules[name], 'adjust_hue'):
-            sys.modules[name].adjust_hue = mended
+def is_faulty(photometric: ModuleType) -> bool:
+    """Shift the hue of one pixel backwards."""
+    pixel = np.zeros((1, 1, 3), np.uint8)
+    try:
+        photometric.adjust_hue(pixel, -0.1, backend='cv2')
+    except OverflowError:
+        return True
+    return False
+
+
+def apply(photometric: Any) -> None:
+    """Wrap the function here and where packages have imported it."""
+    original = photometric.adjust_hue
+    patched = wrapt.FunctionWrapper(original, _adjust_hue)
+    photometric.adjust_hue = patched
+    for name in ('mmcv.image', 'mmcv'):
+        package: Any = sys.modules.get(name)
+        if getattr(package, 'adjust_hue', None) is original:
+            package.adjust_hue = patched
+
+
+PATCH = Patch(
+    name='mmcv_adjust_hue',
+    affects={
+        'mmcv': '<=2.2.0',
+        'mmcv-lite': '<=2.2.0'
+    },
+    module='mmcv.image.photometric',
+    is_faulty=is_faulty,
+    apply=apply)

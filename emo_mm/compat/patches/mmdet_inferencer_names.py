@@ -16,6 +16,7 @@ import wrapt
 from torch import nn
 
 from .dataset_meta import find_dataset_meta
+from .registry import Patch
 
 
 def _load_weights_to_model(wrapped, instance, args, kwargs):
@@ -61,6 +62,11 @@ def apply(inference: ModuleType) -> None:
                                 _load_weights_to_model)
 
 
-# The module that is imported after the inferencer's: this package may be
-# imported from within that one, by its way to mmcv's operators.
-wrapt.register_post_import_hook(apply, 'mmdet.apis.inference')
+# ``module`` is imported after the inferencer's: this package may be imported
+# from within that one, by its way to mmcv's operators.
+PATCH = Patch(
+    name='mmdet_inferencer_names',
+    affects={'mmdet': '<=3.3.0'},
+    module='mmdet.apis.inference',
+    is_faulty=is_faulty,
+    apply=apply)

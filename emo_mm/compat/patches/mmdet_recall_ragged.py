@@ -1,20 +1,26 @@
-"""mmdet's recall takes images with different numbers of boxes.
+"""Let mmdet's recall accept images with different numbers of boxes.
 
-Library: mmdet, up to and including 3.3.0, on numpy >= 1.24.
+Affects: mmdet <=3.3.0, onedl-mmdetection <=3.5.1
+Beside: numpy >=1.24
 Symptom: ``CocoMetric`` with ``proposal_fast`` and ``VOCMetric`` with
-``recall`` end in ``ValueError: setting an array element with a sequence. The
-requested array has an inhomogeneous shape``: ``eval_recalls`` makes one array
-of the overlaps of all images, which have a shape each.
+    ``recall`` end in ``ValueError: setting an array element with a sequence.
+    The requested array has an inhomogeneous shape``: ``eval_recalls`` makes
+    one array of the overlaps of all images, each of which has its own shape.
 Upstream: https://github.com/open-mmlab/mmdetection/pull/5566, closed without
-a merge.
+    a merge.
 Ended by: a release whose ``eval_recalls`` keeps them as a list, or as an array
-of objects.
+    of objects.
 """
+from types import ModuleType
+from typing import Any
+
 import numpy as np
 import wrapt
 
+from .registry import Patch
 
-class _NumpyWithRagged(wrapt.ObjectProxy):
+
+class _RaggedNumpy(wrapt.ObjectProxy):
     """numpy, whose ``array`` makes one of objects if it can make no other."""
 
     @staticmethod
@@ -28,6 +34,28 @@ class _NumpyWithRagged(wrapt.ObjectProxy):
             return array
 
 
-@wrapt.when_imported('mmdet.evaluation.functional.recall')
-def _mend(recall):
-    recall.np = _NumpyWithRagged(np)
+def is_faulty(recall: ModuleType) -> bool:
+    """Evaluate an image with one box and one with two."""
+    boxes = np.array([[0., 0., 9., 9.], [20., 20., 29., 29.]])
+    images = [boxes[:1], boxes]
+    try:
+        recall.eval_recalls(images, images, [2], [0.5], logger='silent')
+    except ValueError:
+        return True
+    return False
+
+
+def apply(recall: Any) -> None:
+    """Give the module, and it alone, that numpy."""
+    recall.np = _RaggedNumpy(np)
+
+
+PATCH = Patch(
+    name='mmdet_recall_ragged',
+    affects={
+        'mmdet': '<=3.3.0',
+        'onedl-mmdetection': '<=3.5.1'
+    },
+    module='mmdet.evaluation.functional.recall',
+    is_faulty=is_faulty,
+    apply=apply)

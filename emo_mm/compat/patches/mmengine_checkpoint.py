@@ -1,36 +1,49 @@
-"""A checkpoint that mmengine's ``Runner`` wrote can be loaded.
+"""Let mmengine load the checkpoints that its ``Runner`` writes, safely.
 
-Library: mmengine, up to and including 0.10.7, on torch >= 2.6.
+Affects: mmengine <=0.10.7, onedl-mmengine <=0.10.12
+Beside: torch >=2.6
 Symptom: testing or resuming from such a checkpoint ends in
-``UnpicklingError: Weights only load failed ... Unsupported global: GLOBAL
-mmengine.logging.history_buffer.HistoryBuffer``: mmengine leaves the
-``weights_only`` of ``torch.load`` out, and torch 2.6 made it True.
+    ``UnpicklingError: Weights only load failed ... Unsupported global: GLOBAL
+    mmengine.logging.history_buffer.HistoryBuffer``: mmengine leaves the
+    ``weights_only`` of ``torch.load`` out, and torch 2.6 made it True. From a
+    URL, though, it loads whatever a file holds, and so runs any code in it;
+    onedl-mmengine does so for each file that is not of weights alone.
 Upstream: https://github.com/open-mmlab/mmengine/issues/1655
-Ended by: the first release with the merged
-https://github.com/open-mmlab/mmengine/pull/1670, which none has yet.
+Ended by: a release that loads them with ``weights_only=True``. The merged
+    https://github.com/open-mmlab/mmengine/pull/1670 is none: it loads with
+    False.
 
-That change loads with ``weights_only=False``, which runs whatever code a file
-holds. Here ``weights_only`` stays True, and what the libraries' checkpoints
-hold besides tensors is put on torch's list of what is safe.
+Here ``weights_only`` is True whatever the library asks for, and what the
+libraries' checkpoints hold besides tensors is on torch's list of what is safe.
+If this cannot be ensured, checkpoints are not loaded at all.
 """
 import pickle
 import re
+import threading
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any, NoReturn
 
-import mmengine
 import numpy as np
 import torch
 import wrapt
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
-from mmengine.utils import digit_version
+
+from .registry import Patch, replaced
 
 # One character code per boolean, integer and floating dtype; 'U', of text,
 # is among class names that came out of numpy.
 DTYPE_CODES = '?bBhHiIlLqQefd'
 
-# What `_getattr` below serves: class to names of its functions.
-SERVED = {HistoryBuffer: ('current', 'max', 'mean', 'min')}
+# Functions that `_getattr` below looks up, by class.
+SERVED: dict[type, tuple[str, ...]] = {
+    HistoryBuffer: ('current', 'max', 'mean', 'min')
+}
 
 # How the weights-only unpickler names what it refuses.
 REFUSED = re.compile(r'(?:GLOBAL|unrecognized function|but got) (<.+?>|\S+)')
@@ -41,14 +54,14 @@ because it can run code. If you trust the file, convert it once and load what
 that writes, the weights alone:
 
     import torch
-    checkpoint = torch.load({filename!r}, 'cpu', weights_only=False)
+    checkpoint = {load}, weights_only=False)
     keys = [k for k in ('state_dict', 'net_E', 'net') if k in checkpoint]
     state_dict = checkpoint[keys[0]] if keys else checkpoint
     torch.save(dict(state_dict=state_dict), 'weights.pth')
 """
 
 
-def _getattr(owner, name):
+def _getattr(owner: Any, name: str) -> Any:
     """Look up a function that ``SERVED`` lists, and nothing else.
 
     Pickle writes a function of a class as a call of ``getattr``. The builtin
@@ -60,8 +73,9 @@ def _getattr(owner, name):
     return getattr(owner, name)
 
 
-def _numpy_globals():
-    """What arrays and scalars are pickled as, by numpy < 2 and since."""
+def _numpy_globals() -> list:
+    """Return what arrays and scalars are pickled as, before and since numpy 2.
+    """
     reconstruct = np.zeros(0).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
     functions = [(function, f'numpy.{core}.multiarray.{name}')
@@ -72,39 +86,148 @@ def _numpy_globals():
     return [np.ndarray, np.dtype, *functions, *dtypes]
 
 
+# One load at a time: the guard below replaces a function of torch.
+_LOCK = threading.RLock()
+
+
+@contextmanager
+def _safe_globals(allowed: list) -> Iterator[None]:
+    """Let ``allowed`` be torch's list of what is safe."""
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(allowed)
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
+@contextmanager
+def _weights_only() -> Iterator[None]:
+    """Have this thread load weights only, with no more allowed than now."""
+    with _LOCK:
+        load, thread = torch.load, threading.get_ident()
+        # A loader may allow more by itself: onedl-mmengine's allows getattr.
+        allowed = [
+            item for item in torch.serialization.get_safe_globals()
+            if item is not getattr
+        ]
+
+        def guarded(*args, **kwargs):
+            if threading.get_ident() != thread:
+                return load(*args, **kwargs)
+            with _safe_globals(allowed):
+                return load(*args, **dict(kwargs, weights_only=True))
+
+        with replaced(torch, load=guarded), \
+                replaced(torch.serialization, load=guarded):
+            yield
+
+
 def _load_checkpoint(wrapped, instance, args, kwargs):
     try:
-        return wrapped(*args, **kwargs)
+        with _weights_only():
+            return wrapped(*args, **kwargs)
     except pickle.UnpicklingError as error:
         refused = REFUSED.search(str(error))
         if refused is None:
             raise
         filename = args[0] if args else kwargs['filename']
+        load = (f"torch.hub.load_state_dict_from_url({filename!r}, None, 'cpu'"
+                if filename.startswith(
+                    ('http://',
+                     'https://')) else f"torch.load({filename!r}, 'cpu'")
         raise pickle.UnpicklingError(
-            MESSAGE.format(filename=filename, refused=refused[1])) from error
+            MESSAGE.format(filename=filename, refused=refused[1],
+                           load=load)) from error
 
 
-def _mend_param_scheduler(param_scheduler):
+class _Code:
+    """Pickled as a call of ``_run``, which the loader must not make."""
+
+    ran = False
+
+    def __reduce__(self):
+        return _run, ()
+
+
+def _run() -> None:
+    _Code.ran = True
+
+
+def _runs_code(checkpoint: ModuleType, filename: str) -> bool:
+    _Code.ran = False
+    try:
+        _load_quietly(checkpoint, filename)
+    except Exception:  # refused, in one way or another
+        pass
+    return _Code.ran
+
+
+def _load_quietly(checkpoint: ModuleType, filename: str) -> Any:
+    return checkpoint.CheckpointLoader.load_checkpoint(
+        filename, map_location='cpu', logger='silent')
+
+
+def is_faulty(checkpoint: ModuleType) -> bool:
+    """Load what a ``Runner`` writes, and code from a file and from a URL."""
+    # What is at a URL is taken from this folder if it is there.
+    with TemporaryDirectory() as folder, \
+            replaced(torch.hub, get_dir=lambda: folder), \
+            replaced(checkpoint, get_dist_info=lambda: (0, 1)):
+        written, crafted = Path(folder,
+                                'written.pth'), Path(folder, 'checkpoints',
+                                                     'crafted.pth')
+        crafted.parent.mkdir()
+        torch.save(HistoryBuffer([1.], [1]), written)
+        torch.save(_Code(), crafted)
+        try:
+            _load_quietly(checkpoint, str(written))
+        except pickle.UnpicklingError:
+            return True
+        return (_runs_code(checkpoint, str(crafted))
+                or _runs_code(checkpoint, f'https://localhost/{crafted.name}'))
+
+
+def apply(checkpoint: ModuleType) -> None:
+    """Guard the loader, and allow what checkpoints hold."""
+    from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+
     # Its state holds its static method for the curve.
-    one_cycle = param_scheduler.OneCycleParamScheduler
-    SERVED[one_cycle] = ('_annealing_cos', '_annealing_linear')
-    torch.serialization.add_safe_globals([one_cycle])
-
-
-def _mend_checkpoint(checkpoint):
-    wrapt.wrap_function_wrapper(checkpoint, 'CheckpointLoader.load_checkpoint',
-                                _load_checkpoint)
-
-
-if digit_version(mmengine.__version__) <= digit_version('0.10.7'):
+    SERVED[OneCycleParamScheduler] = ('_annealing_cos', '_annealing_linear')
     torch.serialization.add_safe_globals([
         HistoryBuffer,
+        OneCycleParamScheduler,
         (_getattr, 'builtins.getattr'),
         ConfigDict,  # of metainfo that a config nests
         defaultdict,
         *_numpy_globals()
     ])
-    wrapt.register_post_import_hook(
-        _mend_param_scheduler, 'mmengine.optim.scheduler.param_scheduler')
-    wrapt.register_post_import_hook(_mend_checkpoint,
-                                    'mmengine.runner.checkpoint')
+    wrapt.wrap_function_wrapper(checkpoint, 'CheckpointLoader.load_checkpoint',
+                                _load_checkpoint)
+
+
+def refuse(checkpoint: ModuleType, message: str) -> None:
+    """Load no checkpoint any more."""
+
+    def load_checkpoint(*args, **kwargs) -> NoReturn:
+        raise RuntimeError(
+            f'No checkpoint is loaded, since it could run code. {message}')
+
+    for owner in (checkpoint, getattr(checkpoint, 'CheckpointLoader', None)):
+        for name in ('load_checkpoint', '_load_checkpoint'):
+            if hasattr(owner, name):
+                setattr(owner, name, staticmethod(load_checkpoint))
+
+
+PATCH = Patch(
+    name='mmengine_checkpoint',
+    affects={
+        'mmengine': '<=0.10.7',
+        'onedl-mmengine': '<=0.10.12'
+    },
+    module='mmengine.runner.checkpoint',
+    is_faulty=is_faulty,
+    apply=apply,
+    refuse=refuse)

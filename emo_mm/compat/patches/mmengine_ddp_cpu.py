@@ -1,23 +1,27 @@
-"""``MMDistributedDataParallel`` takes a model that is on the CPU.
+"""Let ``MMDistributedDataParallel`` accept a model that is on the CPU.
 
-Library: mmengine, up to and including 0.10.7.
+Affects: mmengine <=0.10.7, onedl-mmengine <=0.10.12
 Symptom: with a launcher but no GPU, ``Runner.wrap_model`` passes the local
-rank as ``device_ids``, and ``DistributedDataParallel`` raises ``ValueError:
-... device_ids and output_device arguments only work with ... GPU modules``.
-After that, ``SyncBatchNorm`` raises ``ValueError: SyncBatchNorm expected input
-tensor to be on GPU`` in the first training step.
+    rank as ``device_ids``, and ``DistributedDataParallel`` raises
+    ``ValueError: ... device_ids and output_device arguments only work with
+    ... GPU modules``. After that, ``SyncBatchNorm`` raises ``ValueError:
+    SyncBatchNorm expected input tensor to be on GPU`` in the first step.
 Upstream: no report known for mmengine; for the same step in another library
-see https://github.com/ultralytics/ultralytics/pull/15701
-Ended by: a release whose ``wrap_model`` asks for a GPU before it passes
-``device_ids``. ``SyncBatchNorm`` on a CPU is for torch to end.
+    see https://github.com/ultralytics/ultralytics/pull/15701
+Ended by: a release that passes no ``device_ids`` without a GPU.
+    ``SyncBatchNorm`` on a CPU is for torch to end.
 
 ``Runner`` reverts ``SyncBatchNorm`` itself for a single process. For several
 on a CPU the place is here, since ``wrap_model`` first converts to
 ``SyncBatchNorm`` where the config says ``sync_bn``.
 """
 import logging
+from types import ModuleType
 
+import torch
 import wrapt
+
+from .registry import Patch, replaced
 
 WARNING = (
     'SyncBatchNorm needs a GPU and there is none, so each process normalizes '
@@ -25,11 +29,11 @@ WARNING = (
     'from those of a run with SyncBatchNorm.')
 
 
-def _revert_sync_batchnorm(module):
+def _revert_sync_batchnorm(module: torch.nn.Module) -> torch.nn.Module:
     from mmengine.logging import print_log
-    from mmengine.model import revert_sync_batchnorm
+    from mmengine.model.utils import revert_sync_batchnorm
 
-    # torch's and mmcv's class have the one name; mmcv may be absent.
+    # torch's and mmcv's class share the name; mmcv may be absent.
     if any(type(m).__name__ == 'SyncBatchNorm' for m in module.modules()):
         print_log(WARNING, logger='current', level=logging.WARNING)
         module = revert_sync_batchnorm(module)
@@ -47,7 +51,39 @@ def _init(wrapped, instance, args, kwargs):
     return call(*args, **kwargs)
 
 
-@wrapt.when_imported('mmengine.model.wrappers.distributed')
-def _mend(distributed):
+def is_faulty(distributed: ModuleType) -> bool:
+    """Wrap a module without a GPU, up to torch's part, which is recorded."""
+    import mmengine.device
+    received = {}
+
+    class Torch(distributed.DistributedDataParallel):  # type: ignore
+
+        def __init__(self, module, **kwargs):
+            torch.nn.Module.__init__(self)
+            received.update(kwargs)
+
+    class Wrapper(
+            distributed.MMDistributedDataParallel,  # type: ignore
+            Torch):
+        pass
+
+    with replaced(mmengine.device, get_device=lambda: 'cpu'):
+        Wrapper(module=torch.nn.Identity(), device_ids=[0])
+    return received.get('device_ids') is not None
+
+
+def apply(distributed: ModuleType) -> None:
+    """Leave out what only a GPU can do."""
     wrapt.wrap_function_wrapper(distributed,
                                 'MMDistributedDataParallel.__init__', _init)
+
+
+PATCH = Patch(
+    name='mmengine_ddp_cpu',
+    affects={
+        'mmengine': '<=0.10.7',
+        'onedl-mmengine': '<=0.10.12'
+    },
+    module='mmengine.model.wrappers.distributed',
+    is_faulty=is_faulty,
+    apply=apply)

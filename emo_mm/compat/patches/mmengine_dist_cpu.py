@@ -1,32 +1,23 @@
-"""Several processes can start without a GPU.
+"""Let several processes start without a GPU.
 
-Library: mmengine, up to and including 0.10.7.
+Affects: mmengine <=0.10.7, onedl-mmengine <=0.10.12
 Symptom: with a launcher but no GPU, ``init_dist`` ends in ``RuntimeError:
-Found no NVIDIA driver on your system``: it calls ``torch.cuda.set_device``
-whatever the backend, and the backend of each default runtime is ``nccl``,
-which has no CPU operators.
+    Found no NVIDIA driver on your system``: it calls ``torch.cuda.set_device``
+    whatever the backend, and the backend of each default runtime is ``nccl``,
+    which has no CPU operators.
 Upstream: no report known. The start-up before mmengine had the same fault:
-https://github.com/openvinotoolkit/mmdetection/pull/77
-Ended by: a release whose ``init_dist`` asks for a GPU before it uses one; then
-all that this changes is the backend.
+    https://github.com/openvinotoolkit/mmdetection/pull/77
+Ended by: a release whose ``init_dist`` uses neither without a GPU.
 """
-from contextlib import contextmanager
+import os
+from types import ModuleType, SimpleNamespace
 
 import torch
 import wrapt
 
+from .registry import Patch, replaced
+
 LAUNCHERS = ('_init_dist_pytorch', '_init_dist_mpi', '_init_dist_slurm')
-
-
-@contextmanager
-def _no_set_device():
-    """Let ``torch.cuda.set_device`` pass where there is no device to set."""
-    set_device = torch.cuda.set_device
-    torch.cuda.set_device = lambda device: None
-    try:
-        yield
-    finally:
-        torch.cuda.set_device = set_device
 
 
 def _init_dist(wrapped, instance, args, kwargs):
@@ -38,11 +29,38 @@ def _init_dist(wrapped, instance, args, kwargs):
         backend = 'gloo' if backend == 'nccl' else backend
         return wrapped(backend, *args, **kwargs)
 
-    with _no_set_device():
+    with replaced(torch.cuda, set_device=lambda device: None):
         return call(*args, **kwargs)
 
 
-@wrapt.when_imported('mmengine.dist.utils')
-def _mend(utils):
+def is_faulty(utils: ModuleType) -> bool:
+    """Start one process without a GPU, up to torch's part."""
+    import mmengine.device
+    devices: list[int] = []
+    backends: list[str] = []
+    group = SimpleNamespace(
+        init_process_group=lambda backend, **kwargs: backends.append(backend))
+    environment = dict(os.environ, RANK='0', LOCAL_RANK='0', WORLD_SIZE='1')
+    with replaced(mmengine.device, get_device=lambda: 'cpu'), \
+            replaced(torch.cuda, set_device=devices.append), \
+            replaced(utils, torch_dist=group), \
+            replaced(os, environ=environment):
+        utils._init_dist_pytorch('nccl')
+    return bool(devices) or backends == ['nccl']
+
+
+def apply(utils: ModuleType) -> None:
+    """Start with gloo, and set no device, where there is none."""
     for launcher in LAUNCHERS:
         wrapt.wrap_function_wrapper(utils, launcher, _init_dist)
+
+
+PATCH = Patch(
+    name='mmengine_dist_cpu',
+    affects={
+        'mmengine': '<=0.10.7',
+        'onedl-mmengine': '<=0.10.12'
+    },
+    module='mmengine.dist.utils',
+    is_faulty=is_faulty,
+    apply=apply)

@@ -17,6 +17,7 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from .dataset_meta import find_dataset_meta
+from .registry import Patch
 
 
 def _init(wrapped, instance, args, kwargs):
@@ -76,4 +77,9 @@ def apply(image_classification: ModuleType) -> None:
                                 _init)
 
 
-wrapt.register_post_import_hook(apply, 'mmpretrain.apis.image_classification')
+PATCH = Patch(
+    name='mmpretrain_inferencer_names',
+    affects={'mmpretrain': '<=1.2.0'},
+    module='mmpretrain.apis.image_classification',
+    is_faulty=is_faulty,
+    apply=apply)

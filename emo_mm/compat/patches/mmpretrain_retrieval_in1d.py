@@ -1,14 +1,21 @@
-"""mmpretrain's retrieval metrics find ``np.in1d``.
+"""Give mmpretrain's retrieval metrics the ``np.in1d`` that they call.
 
-Library: mmpretrain, up to and including 1.2.0, on numpy >= 2.4.
+Affects: mmpretrain <=1.2.0
+Beside: numpy >=2.4
 Symptom: ``RetrievalRecall`` and ``RetrievalAveragePrecision`` end in
-``AttributeError: module 'numpy' has no attribute 'in1d'``.
-Upstream: no report known for mmpretrain; numpy took the function away in
-https://github.com/numpy/numpy/pull/29978
-Ended by: a release of mmpretrain that uses ``np.isin``.
+    ``AttributeError: module 'numpy' has no attribute 'in1d'``.
+Upstream: no report known for mmpretrain; numpy removed the function in
+    https://github.com/numpy/numpy/pull/29978
+Ended by: a release of mmpretrain that uses ``np.isin`` (onedl-mmpretrain
+    1.3.6, its continuation, uses ``torch.isin``).
 """
+from types import ModuleType
+from typing import Any
+
 import numpy as np
 import wrapt
+
+from .registry import Patch
 
 
 class _NumpyWithIn1d(wrapt.ObjectProxy):
@@ -19,7 +26,25 @@ class _NumpyWithIn1d(wrapt.ObjectProxy):
         return np.isin(np.ravel(ar1), ar2, **kwargs)
 
 
-@wrapt.when_imported('mmpretrain.evaluation.metrics.retrieval')
-def _mend(retrieval):
-    if not hasattr(np, 'in1d'):
-        retrieval.np = _NumpyWithIn1d(np)
+def is_faulty(retrieval: ModuleType) -> bool:
+    """Calculate the recall of one prediction."""
+    try:
+        retrieval.RetrievalRecall.calculate([[0]], [[0]], 1, True, True)
+    except AttributeError as error:
+        if 'in1d' not in str(error):
+            raise
+        return True
+    return False
+
+
+def apply(retrieval: Any) -> None:
+    """Give the module, and it alone, that numpy."""
+    retrieval.np = _NumpyWithIn1d(np)
+
+
+PATCH = Patch(
+    name='mmpretrain_retrieval_in1d',
+    affects={'mmpretrain': '<=1.2.0'},
+    module='mmpretrain.evaluation.metrics.retrieval',
+    is_faulty=is_faulty,
+    apply=apply)

@@ -16,6 +16,7 @@ import wrapt
 from torch import nn
 
 from .dataset_meta import find_dataset_meta
+from .registry import Patch
 
 
 def _load_weights_to_model(wrapped, instance, args, kwargs):
@@ -57,4 +58,9 @@ def apply(mmseg_inferencer: ModuleType) -> None:
                                 _init)
 
 
-wrapt.register_post_import_hook(apply, 'mmseg.apis.mmseg_inferencer')
+PATCH = Patch(
+    name='mmseg_inferencer_names',
+    affects={'mmsegmentation': '<=1.2.2'},
+    module='mmseg.apis.mmseg_inferencer',
+    is_faulty=is_faulty,
+    apply=apply)

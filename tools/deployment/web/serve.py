@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 from functools import partial
@@ -162,4 +161,4 @@ if __name__ == '__main__':
     try:
         main()
     except (ImportError, OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}')
+        raise SystemExit(f'error: {error}') from error
