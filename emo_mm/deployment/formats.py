@@ -156,8 +156,7 @@ def write_executorch(model: EndToEndModel, image: torch.Tensor, path: Path,
     if flatc.is_file():
         os.environ.setdefault('FLATC_EXECUTABLE', str(flatc))
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
-        XnnpackPartitioner,
-    )
+        XnnpackPartitioner, )
     from executorch.exir import to_edge_transform_and_lower
     program = to_edge_transform_and_lower(
         export_program(model, image), partitioner=[XnnpackPartitioner()])

@@ -16,7 +16,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 from torch import nn
 
-from .dataset_meta import find_dataset_meta
+from .metainfo import find_dataset_meta
 from .registry import Patch
 
 
@@ -49,7 +49,8 @@ def is_faulty(image_classification: ModuleType) -> bool:
     class Data(BaseDataset):
         METAINFO = dict(classes=('of the class', ) * 2)
 
-    class Inferencer(image_classification.ImageClassificationInferencer):
+    class Inferencer(  # type: ignore[name-defined]
+            image_classification.ImageClassificationInferencer):
 
         def _init_pipeline(self, cfg):
             return None
