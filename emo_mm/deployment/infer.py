@@ -448,7 +448,7 @@ def draw(image, results, metadata, threshold=0.3):
 def _draw_list(image, lines, font):
     pen = ImageDraw.Draw(image)
     for i, (text, color) in enumerate(lines):
-        _write(pen, (4, 4 + font.size * 1.3 * i), text, color, font)
+        _write(pen, (4, 4 + font.size * 1.4 * i), text, color, font)
     return image
 
 
@@ -469,7 +469,8 @@ def _draw_boxes(image, results, classes, colors, threshold, font):
 
 def _write(pen, corner, text, color, font):
     """Write text on a field of a colour."""
-    pen.rectangle(pen.textbbox(corner, text, font), fill=color)
+    left, top, right, bottom = pen.textbbox(corner, text, font)
+    pen.rectangle((left - 2, top - 2, right + 2, bottom + 2), fill=color)
     pen.text(corner, text, fill=readable_on(color), font=font)
 
 
