@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from emo_mm.apis import build_model
 from emo_mm.engine.launch import library_tool
+from emo_mm.engine.scalars import metrics_of, read_scalars
 
 from .costs import count_params
 
@@ -84,14 +85,11 @@ def _run(config: Path, seed: int, folder: Path, options: list[str]) -> dict:
 
 def _last_metrics(folder: Path) -> dict[str, float]:
     """Return the metrics of the last validation, as mmengine logged them."""
-    metrics = {}
+    metrics: dict[str, float] = {}
     for path in sorted(folder.glob('*/vis_data/scalars.json')):
-        for line in path.read_text().splitlines():
-            record = json.loads(line)
-            if 'lr' not in record:  # a validation's, not a training's
-                metrics = record
-    timing = ('step', 'time', 'data_time', 'iter', 'epoch')
-    return {key: value for key, value in metrics.items() if key not in timing}
+        for record in read_scalars(path):
+            metrics = metrics_of(record) or metrics
+    return metrics
 
 
 def summarize(results: list[dict], metric: str = '') -> tuple[str, list[dict]]:
