@@ -18,7 +18,7 @@ EXT = ROOT / 'emo_mm' / 'compat' / 'mmcv_ext' / '_ext.py'
 
 
 def find(name, *folders):
-    """Return where ``name`` comes from, with the hook and ``folders`` on the path."""
+    """Return where ``name`` comes from, with the hook and more folders."""
     code = f"""
 import sys
 sys.path += {[str(folder) for folder in (*folders, ROOT)]!r}
