@@ -91,13 +91,11 @@ _LOCK = threading.RLock()
 
 
 @contextmanager
-def _safe_globals(allowed: list) -> Iterator[None]:
-    """Let ``allowed`` be torch's list of what is safe."""
+def _restored_safe_globals() -> Iterator[list]:
+    """Restore torch's list of what is safe, which is yielded, at the end."""
     before = torch.serialization.get_safe_globals()
-    torch.serialization.clear_safe_globals()
-    torch.serialization.add_safe_globals(allowed)
     try:
-        yield
+        yield before
     finally:
         torch.serialization.clear_safe_globals()
         torch.serialization.add_safe_globals(before)
@@ -106,18 +104,18 @@ def _safe_globals(allowed: list) -> Iterator[None]:
 @contextmanager
 def _weights_only() -> Iterator[None]:
     """Have this thread load weights only, with no more allowed than now."""
-    with _LOCK:
+    # A loader may change torch's list: onedl-mmengine adds the builtin getattr
+    # to it, and after a load takes all that it has added away, ours included.
+    with _LOCK, _restored_safe_globals() as before:
         load, thread = torch.load, threading.get_ident()
-        # A loader may allow more by itself: onedl-mmengine's allows getattr.
-        allowed = [
-            item for item in torch.serialization.get_safe_globals()
-            if item is not getattr
-        ]
+        allowed = [item for item in before if item is not getattr]
 
         def guarded(*args, **kwargs):
             if threading.get_ident() != thread:
                 return load(*args, **kwargs)
-            with _safe_globals(allowed):
+            with _restored_safe_globals():
+                torch.serialization.clear_safe_globals()
+                torch.serialization.add_safe_globals(allowed)
                 return load(*args, **dict(kwargs, weights_only=True))
 
         with replaced(torch, load=guarded), \
