@@ -16,7 +16,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 from torch import nn
 
-from .dataset_meta import find_dataset_meta
+from .metainfo import find_dataset_meta
 from .registry import Patch
 
 

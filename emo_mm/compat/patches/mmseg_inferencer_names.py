@@ -15,7 +15,7 @@ from types import ModuleType
 import wrapt
 from torch import nn
 
-from .dataset_meta import find_dataset_meta
+from .metainfo import find_dataset_meta
 from .registry import Patch
 
 
