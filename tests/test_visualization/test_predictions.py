@@ -10,8 +10,11 @@ from matplotlib.axes import Axes
 from mmengine.config import Config
 
 from emo_mm.apis import build_model
-from emo_mm.visualization.predictions import (complete_meta, find_images,
-                                              read_rgb)
+from emo_mm.visualization.predictions import (
+    complete_meta,
+    find_images,
+    read_rgb,
+)
 
 ROOT = Path(__file__).parents[2]
 NAMES, OTHERS = ('cat', 'dog', 'cow'), ('red', 'green', 'blue')
