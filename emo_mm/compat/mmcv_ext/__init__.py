@@ -13,18 +13,28 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from .boxes import bbox_overlaps, nms, nms_match, softnms
-from .deformable import (deform_conv_backward_input,
-                         deform_conv_backward_parameters, deform_conv_forward,
-                         modulated_deform_conv_backward,
-                         modulated_deform_conv_forward,
-                         ms_deform_attn_backward, ms_deform_attn_forward)
-from .focal_loss import (sigmoid_focal_loss_backward,
-                         sigmoid_focal_loss_forward,
-                         softmax_focal_loss_backward,
-                         softmax_focal_loss_forward)
+from .deformable import (
+    deform_conv_backward_input,
+    deform_conv_backward_parameters,
+    deform_conv_forward,
+    modulated_deform_conv_backward,
+    modulated_deform_conv_forward,
+    ms_deform_attn_backward,
+    ms_deform_attn_forward,
+)
+from .focal_loss import (
+    sigmoid_focal_loss_backward,
+    sigmoid_focal_loss_forward,
+    softmax_focal_loss_backward,
+    softmax_focal_loss_forward,
+)
 from .info import get_compiler_version, get_compiling_cuda_version
-from .roi import (roi_align_backward, roi_align_forward, roi_pool_backward,
-                  roi_pool_forward)
+from .roi import (
+    roi_align_backward,
+    roi_align_forward,
+    roi_pool_backward,
+    roi_pool_forward,
+)
 
 __all__ = [
     'bbox_overlaps', 'deform_conv_backward_input',

@@ -79,7 +79,7 @@ def roi_align_backward(grad_output: Tensor, rois: Tensor, argmax_y: Tensor,
     """
     if pool_mode == MAX_MODE:
         grad = _scatter_bilinear(
-            *upcast(grad_output, rois, argmax_y, argmax_x), grad_input.shape)
+            grad_input.shape, *upcast(grad_output, rois, argmax_y, argmax_x))
     else:
         grad = torch.ops.torchvision._roi_align_backward(
             *upcast(grad_output, rois), spatial_scale, aligned_height,
@@ -194,17 +194,17 @@ def _max_samples(samples: Tensor, start: Tensor, bins: Tensor,
     return values, y, x
 
 
-def _scatter_bilinear(grad_output: Tensor, rois: Tensor, argmax_y: Tensor,
-                      argmax_x: Tensor, shape: torch.Size) -> Tensor:
+def _scatter_bilinear(shape: torch.Size, grad_output: Tensor, rois: Tensor,
+                      argmax_y: Tensor, argmax_x: Tensor) -> Tensor:
     """Add each maximum's gradient to the four pixels that it comes from.
 
     Args:
+        shape (torch.Size): Of the features, (N, C, H, W).
         grad_output (Tensor): Of shape (K, C, height, width).
         rois (Tensor): Regions (index, x1, y1, x2, y2), of shape (K, 5).
         argmax_y (Tensor): Where each maximum was sampled, of the shape of
             ``grad_output``.
         argmax_x (Tensor): The same for x.
-        shape (torch.Size): Of the features, (N, C, H, W).
 
     Returns:
         Tensor: The gradient of the features, of that shape.

@@ -5,10 +5,18 @@ that have it, its upstream report and what ends it; its ``PATCH`` says the same
 to :mod:`.registry`. Importing this package imports none of the libraries but
 mmengine: each is patched when it is imported.
 """
-from . import (mmcv_adjust_hue, mmdet_recall_ragged, mmdet_ssd_loss_cls,
-               mmengine_amp_cpu, mmengine_checkpoint, mmengine_ddp_cpu,
-               mmengine_dist_cpu, mmpretrain_retrieval_in1d,
-               mmpretrain_transformers, mmseg_test_runner_type)
+from . import (
+    mmcv_adjust_hue,
+    mmdet_recall_ragged,
+    mmdet_ssd_loss_cls,
+    mmengine_amp_cpu,
+    mmengine_checkpoint,
+    mmengine_ddp_cpu,
+    mmengine_dist_cpu,
+    mmpretrain_retrieval_in1d,
+    mmpretrain_transformers,
+    mmseg_test_runner_type,
+)
 from .registry import Patch, PatchWarning
 
 __all__ = ['PATCHES', 'Patch', 'PatchWarning']

@@ -5,8 +5,12 @@ from mmcv import ops
 from mmcv.ops import multi_scale_deform_attn as attention
 from torch.autograd import gradcheck
 
-from tests.golden.mmcv_ops import (GEOMETRIES, cases, draw_deform,
-                                   forward_backward)
+from tests.golden.mmcv_ops import (
+    GEOMETRIES,
+    cases,
+    draw_deform,
+    forward_backward,
+)
 
 
 def make_inputs(batch):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from mmengine.dist import utils
 
-from emo_mm.compat.patches.mmengine_dist_cpu import (LAUNCHERS as FUNCTIONS,
-                                                     PATCH, is_faulty)
+from emo_mm.compat.patches.mmengine_dist_cpu import LAUNCHERS as FUNCTIONS
+from emo_mm.compat.patches.mmengine_dist_cpu import PATCH, is_faulty
 
 # Each launcher's environment for a world of one process.
 LAUNCHERS = dict(
