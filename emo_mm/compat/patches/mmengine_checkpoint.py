@@ -25,7 +25,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -34,7 +33,7 @@ import wrapt
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 
-from .registry import Patch, replaced
+from .registry import Library, Patch, replaced
 
 # One character code per boolean, integer and floating dtype; 'U', of text,
 # is among class names that came out of numpy.
@@ -154,7 +153,7 @@ def _run() -> None:
     _Code.ran = True
 
 
-def _runs_code(checkpoint: ModuleType, filename: str) -> bool:
+def _runs_code(checkpoint: Library, filename: str) -> bool:
     _Code.ran = False
     try:
         _load_quietly(checkpoint, filename)
@@ -163,12 +162,12 @@ def _runs_code(checkpoint: ModuleType, filename: str) -> bool:
     return _Code.ran
 
 
-def _load_quietly(checkpoint: ModuleType, filename: str) -> Any:
+def _load_quietly(checkpoint: Library, filename: str) -> Any:
     return checkpoint.CheckpointLoader.load_checkpoint(
         filename, map_location='cpu', logger='silent')
 
 
-def is_faulty(checkpoint: ModuleType) -> bool:
+def is_faulty(checkpoint: Library) -> bool:
     """Load what a ``Runner`` writes, and code from a file and from a URL."""
     # What is at a URL is taken from this folder if it is there.
     with TemporaryDirectory() as folder, \
@@ -188,7 +187,7 @@ def is_faulty(checkpoint: ModuleType) -> bool:
                 or _runs_code(checkpoint, f'https://localhost/{crafted.name}'))
 
 
-def apply(checkpoint: ModuleType) -> None:
+def apply(checkpoint: Library) -> None:
     """Guard the loader, and allow what checkpoints hold."""
     from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
@@ -206,7 +205,7 @@ def apply(checkpoint: ModuleType) -> None:
                                 _load_checkpoint)
 
 
-def refuse(checkpoint: ModuleType, message: str) -> None:
+def refuse(checkpoint: Library, message: str) -> None:
     """Load no checkpoint any more."""
 
     def load_checkpoint(*args, **kwargs) -> NoReturn:
