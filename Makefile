@@ -1,13 +1,17 @@
-# make demo   train, test and draw a small detector
-# make test   run the tests
-# make test-configs  run every config through mim train and mim test, and check every peer
-# make clean  remove what these made
+# make demo          train, test and draw a small detector
+# make test          run the tests
+# make test-timing   run the tests that measure time or memory
+# make test-configs  run every config through training and testing, and check
+#                    every peer
+# make clean         remove what these made
 #
 # All set up .venv first where that is missing. PYTHON=python3.12 chooses the
-# interpreter; PIP_ARGS is handed to pip install.
+# interpreter; PIP_ARGS is handed to pip install; WORKERS=8 runs the tests in
+# as many processes.
 
 PYTHON ?= python3
 PIP_ARGS ?=
+WORKERS ?= 2
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -16,19 +20,27 @@ READY := $(VENV)/ready-$(VERSION)
 # mim and the tools find the interpreter and its scripts on PATH.
 export PATH := $(BIN):$(PATH)
 
+STARTED := $(shell date +%s)
+SECONDS = $$(( $$(date +%s) - $(STARTED) ))
+# As many processes as WORKERS, of one thread each.
+PYTEST := OMP_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist worksteal
+
 DEMO_CONFIG := configs/mmdet/ssdlite_emo_1m_shapes.py
 DEMO_DATA := demo/shapes/annotations/instances_val2017.json
 DEMO_WORK := demo/work_dir
 
-.PHONY: demo test test-configs clean
+.PHONY: demo test test-timing test-configs clean
 
-$(READY): constraints.txt setup.py
+$(READY): constraints.txt pyproject.toml setup.py
 	@echo '== Installing into $(VENV) with $(PYTHON): about 7 GB, some minutes =='
 	@# Start anew where .venv is of another Python.
 	[ -d $(VENV)/lib/python$(VERSION) ] || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install -c constraints.txt $(PIP_ARGS) -e '.[openmmlab,test]'
+	@# Of 19,000 modules few are ever imported; those are compiled then.
+	$(BIN)/python -m pip install --no-compile -c constraints.txt $(PIP_ARGS) \
+	    -e '.[openmmlab,test]'
 	$(BIN)/python -m pip check
 	@touch $@
+	@echo "== The set-up took $(SECONDS) s =="
 
 $(DEMO_DATA): | $(READY)
 	@echo '== Drawing the demo data set =='
@@ -44,15 +56,20 @@ demo: $(READY) $(DEMO_DATA)
 
 test: $(READY)
 	@echo '== Running the tests =='
-	python -m pytest --ignore=tests/test_deployment
+	$(PYTEST) --ignore=tests/test_deployment
 	@# Exporters and runtimes bring native libraries of their own: after all
 	@# other tests in one process, they crashed it once.
-	python -m pytest tests/test_deployment
+	$(PYTEST) tests/test_deployment
+	@echo "== $(SECONDS) s in all =="
+
+test-timing: $(READY)
+	@echo '== Measuring time and memory =='
+	python -m pytest -m timing
 
 test-configs: $(READY)
 	@echo '== Training and testing every config for an iteration or two =='
-	python -m pytest -m 'all_configs or not all_configs' tests/test_mim/test_tasks.py \
-	    tests/test_configs tests/test_analysis/test_compare.py
+	$(PYTEST) -m 'not timing' tests/test_mim/test_tasks.py tests/test_configs \
+	    tests/test_analysis
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info emo_mm/.mim

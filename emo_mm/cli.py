@@ -3,6 +3,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from pickle import UnpicklingError
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
@@ -27,5 +28,6 @@ def run(main: Callable[[], int | None]) -> None:
     """
     try:
         sys.exit(main())
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
+    except (ImportError, OSError, RuntimeError, UnpicklingError,
+            ValueError) as error:
         sys.exit(f'error: {error}')

@@ -1,6 +1,7 @@
 import pytest
 import torch
-from mmengine.registry import DefaultScope
+
+from tests.helpers import forget_runs
 
 
 def pytest_addoption(parser):
@@ -24,7 +25,7 @@ def device(request):
 
 
 @pytest.fixture(autouse=True)
-def no_default_scope():
+def fresh_run():
     """What one test makes the default scope is not that of the next."""
     yield
-    DefaultScope._instance_dict.clear()
+    forget_runs()

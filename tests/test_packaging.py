@@ -1,16 +1,29 @@
 """The wheel, and what an installation of it offers."""
+import re
 import subprocess
 import sys
 import sysconfig
 import zipfile
-from pathlib import Path
+from collections import defaultdict
 
 import pytest
 import torch
+import yaml
 
-from tests.test_mim.conftest import run_mim
+from tests.helpers import run_mim
+from tests.imports import ROOT, imports, modules
 
-ROOT = Path(__file__).parents[1]
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@pytest.fixture(scope='module', autouse=True)
+def installed_packages_only():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.delenv('PYTHONPATH', raising=False)
+        yield
 
 
 @pytest.fixture(scope='module')
@@ -53,18 +66,29 @@ def run(python, code, folder):
     return result.stdout.strip()
 
 
-def test_wheel_carries_configs_tools_and_the_stand_in(wheel):
-    names = set(zipfile.ZipFile(wheel).namelist())
-    for folder in ('configs', 'tools'):
-        expected = {
-            f'emo_mm/.mim/{path.relative_to(ROOT)}'
-            for path in (ROOT / folder).rglob('*.py')
-        }
-        assert expected and expected <= names
-    assert {'_emo_mm_mmcv_hook.py', '_emo_mm_mmcv_hook.pth'} <= names
-    assert 'emo_mm/mmcv_ext/_ext.py' in names
-    assert not [name for name in names if name.startswith('mmcv/')]
-    assert not [name for name in names if name.startswith('tests')]
+def files_of(folder):
+    """Return the files below a folder of the checkout, relative to it."""
+    return {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / folder).rglob('*')
+        if path.is_file() and not {'.mim', '__pycache__', '.mypy_cache'}
+        & set(path.parts)
+    }
+
+
+def test_wheel_carries_the_package_configs_tools_and_the_hook(wheel):
+    names = {
+        name
+        for name in zipfile.ZipFile(wheel).namelist()
+        if '.dist-info/' not in name
+    }
+    for_mim = files_of('configs') | files_of('tools') | {'model-index.yml'}
+    assert names == {
+        *files_of('emo_mm'),
+        *(f'emo_mm/.mim/{name}' for name in for_mim),
+        '_emo_mm_mmcv_hook.py',
+        '_emo_mm_mmcv_hook.pth',
+    }
 
 
 def test_record_lists_every_file(wheel):
@@ -122,11 +146,13 @@ def test_import_brings_only_torch_and_mmengine(installed, tmp_path):
     } & set(loaded.split())
 
 
+@pytest.mark.timing
 def test_import_is_quick(installed, tmp_path):
+    """Beside that of mmengine.model, whose BaseModule EMO is."""
     seconds = min(
         float(
             run(
-                installed, 'import time, torch, mmengine; '
+                installed, 'import time, torch, mmengine.model; '
                 'start = time.perf_counter(); import emo_mm; '
                 'print(time.perf_counter() - start)', tmp_path))
         for _ in range(3))
@@ -175,3 +201,111 @@ def test_a_config_can_build_on_ours_once_emo_mm_is_imported(
         f'print(Config.fromfile({str(config)!r}).model.backbone.arch)',
         tmp_path)
     assert arch == '1m'
+
+
+def test_versions_agree(wheel):
+    version = wheel.name.split('-')[1]
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    assert citation['version'] == version
+    assert f'## {version} ' in (ROOT / 'CHANGELOG.md').read_text()
+
+
+# --- Declared dependencies --------------------------------------------------
+# Distribution to module, where pip's name is not that of what is imported.
+IMPORTED_AS = {
+    'grad-cam': 'pytorch_grad_cam',
+    'mmcv-lite': 'mmcv',
+    'mmsegmentation': 'mmseg',
+    'opencv-python': 'cv2',
+    'pillow': 'PIL',
+    'pyyaml': 'yaml',
+}
+# Declared for others, as pyproject.toml says where it names them.
+FOR_OTHERS = {'click', 'ftfy', 'opendatalab', 'openmim', 'regex', 'setuptools'}
+# The older name of ai-edge-litert.
+ALTERNATIVES = {'tflite_runtime'}
+# What works without any extra, or with the libraries of OpenMMLab alone.
+TRAINING = ('models', 'inference', 'checks', 'datasets', 'visualization',
+            'engine')
+
+
+def read_project():
+    with (ROOT / 'pyproject.toml').open('rb') as file:
+        return tomllib.load(file)['project']
+
+
+def module_of(requirement):
+    distribution = re.match(r'[\w-]+', requirement)[0]
+    return IMPORTED_AS.get(distribution, distribution.replace('-', '_'))
+
+
+def declared():
+    """Return the modules of each list of dependencies, 'core' among them."""
+    project = read_project()
+    tables = dict(
+        project['optional-dependencies'], core=project['dependencies'])
+    for development in ('test', 'lint'):
+        del tables[development]
+    return {
+        name: set(map(module_of, table)) - FOR_OTHERS - {'emo_mm'}
+        for name, table in tables.items()
+    }
+
+
+def imported():
+    """Return third-party modules, and where each is imported."""
+    places = defaultdict(dict)
+    for name, path in modules(ROOT).items():
+        for line, target, at_import in imports(name, path):
+            module = target.partition('.')[0]
+            another_tool = path.with_name(f'{module}.py').is_file()
+            if not (another_tool or module == 'emo_mm'
+                    or module in sys.stdlib_module_names):
+                places[module][f'{path.relative_to(ROOT)}:{line}'] = at_import
+    return places
+
+
+def test_what_is_imported_is_declared():
+    unknown = {
+        module: list(places)
+        for module, places in imported().items()
+        if module not in set().union(*declared().values()) | ALTERNATIVES
+    }
+    assert not unknown
+
+
+def test_what_is_declared_is_imported():
+    assert not set().union(*declared().values()) - set(imported())
+
+
+def test_training_needs_no_extra_of_its_own():
+    tables = declared()
+    folders = tuple(f'emo_mm/{name}/' for name in TRAINING)
+    for module, places in imported().items():
+        if module not in tables['core'] | tables['openmmlab']:
+            assert not [
+                place for place, at_import in places.items()
+                if at_import and place.startswith(folders)
+            ], module
+
+
+def test_import_emo_mm_needs_the_core_alone():
+    """What is imported where nothing but a model is asked for."""
+    core = declared()['core']
+    folders = ('emo_mm/__init__', 'emo_mm/inference/', 'emo_mm/models/')
+    lazy_packages = ('emo_mm/models/studies/', )
+    for module, places in imported().items():
+        if module not in core:
+            assert not [
+                place for place, at_import in places.items()
+                if at_import and place.startswith(folders)
+                and not place.startswith(lazy_packages)
+            ], module
+
+
+def test_oldest_torch_is_one_that_is_tested():
+    tested = (ROOT / '.github/workflows/test.yml').read_text()
+    for requirement in read_project()['dependencies']:
+        if requirement.startswith('torch'):
+            name, oldest = requirement.split('>=')
+            assert f'/{name}=={oldest}' in tested

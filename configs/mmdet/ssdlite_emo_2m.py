@@ -1,7 +1,7 @@
 _base_ = './_base_/ssdlite_emo.py'
 
-channels = (120, 200, 512, 256, 256, 128)
 model = dict(
     backbone=dict(arch='2m', init_cfg=dict(checkpoint='emo://2m')),
-    neck=dict(in_channels=channels[:2], out_channels=channels),
-    bbox_head=dict(in_channels=channels))
+    neck=dict(
+        in_channels=(120, 200), out_channels=(120, 200, 512, 256, 256, 128)),
+    bbox_head=dict(in_channels=(120, 200, 512, 256, 256, 128)))

@@ -1,8 +1,8 @@
 _base_ = './_base_/ssdlite_emo.py'
 
-channels = (160, 288, 512, 256, 256, 128)
 model = dict(
     backbone=dict(
         arch='5m', window_size=10, init_cfg=dict(checkpoint='emo://5m')),
-    neck=dict(in_channels=channels[:2], out_channels=channels),
-    bbox_head=dict(in_channels=channels))
+    neck=dict(
+        in_channels=(160, 288), out_channels=(160, 288, 512, 256, 256, 128)),
+    bbox_head=dict(in_channels=(160, 288, 512, 256, 256, 128)))

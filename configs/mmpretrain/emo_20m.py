@@ -1,7 +1,6 @@
 _base_ = './_base_/emo_classifier.py'
 
-width = 448
 model = dict(
     backbone=dict(arch='20m'),
-    neck=dict(in_channels=width),
-    head=dict(in_channels=width))
+    neck=dict(in_channels=448),
+    head=dict(in_channels=448))

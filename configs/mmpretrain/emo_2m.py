@@ -1,7 +1,6 @@
 _base_ = './_base_/emo_classifier.py'
 
-width = 200
 model = dict(
     backbone=dict(arch='2m'),
-    neck=dict(in_channels=width),
-    head=dict(in_channels=width))
+    neck=dict(in_channels=200),
+    head=dict(in_channels=200))

@@ -1,19 +1,18 @@
 """Cost and maximum path length of operators, by formula (Tab. 2, Fig. 6).
 
 An operator acts on a map of C channels and W x W positions, L = W². FLOPs are
-those of the paper's table: multiplications and additions are counted apart,
-so a multiply-add is two, and the softmax of attention is three per entry of
-one head's A. Biases, norms, activations and sums are left out of the FLOPs,
-not out of the parameters. (Everywhere else in this project FLOPs are
-multiply-adds, as in the paper's other tables.)
+counted as in the paper's table: multiplications and additions separately, so
+a multiply-add is two, and the softmax of attention is three per entry of one
+head's A. Biases, norms, activations and sums count as parameters, but not as
+FLOPs. (Everywhere else in this project FLOPs are multiply-adds, as in the
+paper's other tables.)
 
-The maximum path length is how many layers of the operator it takes for the
-two farthest positions to meet, as the paper gives its order; infinite where
+The maximum path length is how many layers of the operator it takes until the
+two farthest positions meet, to the order that the paper gives; infinite where
 they never do.
 """
 import math
 from dataclasses import dataclass
-from typing import Dict
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +20,12 @@ from torch import Tensor, nn
 from emo_mm.models import EMO, NormGlobalAveragePooling
 from emo_mm.models.emo import EWMHSA, iRMB
 
-from .flops import count_flops
+from .costs import count_flops, count_params
 
 
 @dataclass(frozen=True)
 class Complexity:
-    """What an operator costs on a map.
+    """Cost of an operator on a map.
 
     Attributes:
         params (int): Number of parameters.
@@ -39,20 +38,26 @@ class Complexity:
 
 
 def mhsa(C: int, W: int) -> Complexity:
-    """Attention among all positions, with q, k, v and output projections."""
+    """Return the cost of attention among all positions.
+
+    It has q, k, v and output projections.
+    """
     L = W**2
     return Complexity(4 * (C + 1) * C, 8 * C**2 * L + _attention(C, L, L), 1)
 
 
 def window_mhsa(C: int, W: int, w: int) -> Complexity:
-    """Attention within windows of w x w, which never exchange anything."""
+    """Return the cost of attention within windows of w x w.
+
+    Windows never exchange anything.
+    """
     L = W**2
     return Complexity(4 * (C + 1) * C, 8 * C**2 * L + _attention(C, L, w**2),
                       1 if w >= W else math.inf)
 
 
 def conv(C: int, W: int, k: int, G: int = 1) -> Complexity:
-    """Convolution k x k with G groups and bias, C to C channels.
+    """Return the cost of a k x k convolution with G groups and a bias.
 
     Raises:
         ValueError: If G does not divide C.
@@ -64,15 +69,16 @@ def conv(C: int, W: int, k: int, G: int = 1) -> Complexity:
 
 
 def dw_conv(C: int, W: int, k: int) -> Complexity:
-    """Depth-wise convolution k x k with bias."""
+    """Return the cost of a k x k depth-wise convolution with a bias."""
     return conv(C, W, k, G=C)
 
 
 def ew_mhsa(C: int, W: int, w: int) -> Complexity:
-    """EW-MHSA before the expansion, as EMO has it.
+    """Return the cost of EW-MHSA before the expansion, as EMO has it.
 
-    q and k come from C channels, and C channels are mixed: v is the block's
-    ``MLP_e``, and ``MLP_s`` its output projection, neither counted here.
+    q and k come from C channels, and C channels are mixed. v is the block's
+    expansion and the output projection that of the block; neither is counted
+    here.
     """
     L = W**2
     return Complexity(2 * (C + 1) * C, 4 * C**2 * L + _attention(C, L, w**2),
@@ -80,9 +86,10 @@ def ew_mhsa(C: int, W: int, w: int) -> Complexity:
 
 
 def irmb(C: int, W: int, w: int, k: int, exp_ratio: float = 4) -> Complexity:
-    """The whole iRMB: norm, EW-MHSA, expansion λ, DW-Conv, norm, projection.
+    """Return the cost of a whole iRMB.
 
-    Its path length is that of the cascade of EW-MHSA and DW-Conv.
+    That is norm, EW-MHSA, expansion λ, DW-Conv, norm and projection. Its
+    path length is that of the cascade of EW-MHSA and DW-Conv.
     """
     L, mid = W**2, int(C * exp_ratio)
     attention = ew_mhsa(C, W, w)
@@ -97,8 +104,8 @@ def complexity(C: int,
                w: int = 7,
                k: int = 3,
                G: int = 1,
-               exp_ratio: float = 4) -> Dict[str, Complexity]:
-    """Complexity of every operator of the paper's Tab. 2.
+               exp_ratio: float = 4) -> dict[str, Complexity]:
+    """Return the complexity of every operator of the paper's Tab. 2.
 
     Args:
         C (int): Channels.
@@ -109,7 +116,7 @@ def complexity(C: int,
         exp_ratio (float): Expansion ratio λ of the iRMB. Defaults to 4.
 
     Raises:
-        ValueError: If a value cannot be. The message names it.
+        ValueError: If a value is out of range. The message names it.
     """
     for name, value in dict(C=C, W=W, w=w, k=k, G=G).items():
         if not isinstance(value, int) or value < 1:
@@ -130,12 +137,14 @@ def complexity(C: int,
 
 
 def _attention(C: int, L: int, num_keys: int) -> int:
-    """Both products, and the softmax of one head."""
+    """Return the FLOPs of both products, and of the softmax of one head."""
     return 4 * C * L * num_keys + 3 * L * num_keys
 
 
 def _path_length(W: int, reach: int) -> float:
-    """Layers to span W, when each sees ``reach`` / 2 further to either side.
+    """Return the layers it takes to span W.
+
+    Each layer sees ``reach`` / 2 further to either side.
 
     A kernel of 1 reaches nothing.
     """
@@ -145,38 +154,37 @@ def _path_length(W: int, reach: int) -> float:
 # --- Fig. 6 -----------------------------------------------------------------
 @dataclass(frozen=True)
 class Share:
-    """Part of a classifier's cost, from 0 to 1."""
+    """Part of a classifier's cost, between 0 and 1."""
     params: float
     flops: float
 
 
-def operator_shares(arch='5m', size: int = 224) -> Dict[str, Share]:
-    """Shares of DW-Conv and of MHSA in a classifier's cost (Fig. 6).
+def operator_shares(arch: str | dict = '5m',
+                    size: int = 224) -> dict[str, Share]:
+    """Return the shares of DW-Conv and MHSA in a classifier's cost (Fig. 6).
 
     The figure's percentages fit when DW-Conv means the depth-wise convolution
     with its norm in blocks with a skip, and MHSA means the q and k layers and
     the products of attention.
 
     Args:
-        arch (str | dict): Of :class:`EMO`.
+        arch (str | dict): As :class:`EMO` takes it. Defaults to '5m'.
         size (int): Width and height of the image. Defaults to 224.
     """
     model = _Classifier(arch)
     names = {module: name for name, module in model.named_modules()}
     image = torch.rand(1, 3, size, size)
     flops = count_flops(model, (image, )).by_module()
-    parts = {
-        'DW-Conv': [
-            m.dw_conv for m in model.modules()
-            if isinstance(m, iRMB) and m.skip
-        ],
+    parts: dict[str, list[nn.Module]] = {
+        'DW-Conv':
+        [m.dw_conv for m in model.modules() if isinstance(m, iRMB) and m.skip],
         'MHSA': [m for m in model.modules() if isinstance(m, EWMHSA)],
     }
-    total = _num_params(model)
+    total = count_params(model)
     return {
         key:
         Share(
-            sum(map(_num_params, modules)) / total,
+            sum(map(count_params, modules)) / total,
             sum(flops[names[m]] for m in modules) / flops[''])
         for key, modules in parts.items()
     }
@@ -193,7 +201,3 @@ class _Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.neck(self.backbone(x))[0])
-
-
-def _num_params(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())

@@ -1,14 +1,18 @@
-"""Several configs, several seeds, one table of what came out."""
+"""Train several configs with several seeds, and compare the results."""
 import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
 
 from mmengine.config import Config
 
+from emo_mm.apis import build_model
 from emo_mm.engine.launch import library_tool
+from emo_mm.engine.scalars import metrics_of, read_scalars
+
+from .costs import count_params
 
 RESULT = 'result.json'
 
@@ -16,16 +20,16 @@ RESULT = 'result.json'
 def run_all(configs: Sequence[Path],
             seeds: Sequence[int],
             work_dir: Path,
-            options: Sequence[str] = ()) -> List[dict]:
+            options: Sequence[str] = ()) -> list[dict]:
     """Train every config with every seed, one after another.
 
-    A run that has finished is not repeated, and one that was interrupted goes
-    on from its last checkpoint. All configs run with the first seed before
-    any runs with the second.
+    A run that has finished is not repeated, and one that was interrupted is
+    resumed from its last checkpoint. All configs run with the first seed
+    before any runs with the second.
 
     Args:
         configs (Sequence[Path]): Of mmdet, mmseg or mmpretrain.
-        seeds (Sequence[int]): Of ``randomness.seed``.
+        seeds (Sequence[int]): Values of ``randomness.seed``.
         work_dir (Path): Gets a folder ``CONFIG/seed_SEED`` for each run.
         options (Sequence[str]): KEY=VALUE settings that replace those of
             every config.
@@ -46,7 +50,7 @@ def run_all(configs: Sequence[Path],
     return results
 
 
-def _run(config: Path, seed: int, folder: Path, options: List[str]) -> dict:
+def _run(config: Path, seed: int, folder: Path, options: list[str]) -> dict:
     cfg = Config.fromfile(config)
     settings = dict(cfg=cfg.pretty_text, options=options)
     result_file = folder / RESULT
@@ -73,35 +77,28 @@ def _run(config: Path, seed: int, folder: Path, options: List[str]) -> dict:
     result = dict(
         config=config.stem,
         seed=seed,
-        params=_params(cfg),
+        params=count_params(build_model(cfg)),
         metrics=_last_metrics(folder))
     result_file.write_text(json.dumps(dict(result, settings=settings)))
     return result
 
 
-def _params(cfg: Config) -> int:
-    from emo_mm.analysis.from_config import build_network
-    return sum(p.numel() for p in build_network(cfg).parameters())
-
-
-def _last_metrics(folder: Path) -> Dict[str, float]:
-    """What the last validation found, as mmengine's visualizer wrote it."""
-    metrics = {}
+def _last_metrics(folder: Path) -> dict[str, float]:
+    """Return the metrics of the last validation, as mmengine logged them."""
+    metrics: dict[str, float] = {}
     for path in sorted(folder.glob('*/vis_data/scalars.json')):
-        for line in path.read_text().splitlines():
-            record = json.loads(line)
-            if 'lr' not in record:  # a validation's, not a training's
-                metrics = record
-    timing = ('step', 'time', 'data_time', 'iter', 'epoch')
-    return {key: value for key, value in metrics.items() if key not in timing}
+        for record in read_scalars(path):
+            metrics = metrics_of(record) or metrics
+    return metrics
 
 
-def summarize(results: List[dict], metric: str = '') -> Tuple[str, List[dict]]:
-    """Mean and spread over the seeds.
+def summarize(results: list[dict], metric: str = '') -> tuple[str, list[dict]]:
+    """Return mean and standard deviation over the seeds.
 
     Args:
-        results (list[dict]): Of :func:`run_all`.
-        metric (str): Defaults to the first that the runs report.
+        results (list[dict]): As :func:`run_all` returns them.
+        metric (str): Name of the metric. Defaults to '', the first that the
+            runs report.
 
     Returns:
         tuple[str, list[dict]]: The metric, and ``config``, ``params``,
@@ -111,7 +108,7 @@ def summarize(results: List[dict], metric: str = '') -> Tuple[str, List[dict]]:
         ValueError: If a run does not report the metric.
     """
     metric = metric or next(iter(results[0]['metrics']))
-    rows = {}
+    rows: dict[str, dict] = {}
     for result in results:
         if metric not in result['metrics']:
             raise ValueError(f'--metric={metric!r} is none of '

@@ -3,51 +3,53 @@ import ctypes
 import math
 import statistics
 import time
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Callable, Dict, Optional, Tuple
+from typing import TypeVar
 
 import torch
 
 _STATUS = '/proc/self/status'
 _CLEAR_REFS = '/proc/self/clear_refs'
+Name = TypeVar('Name', bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What one call takes.
+    """Time and memory of one call.
 
     Attributes:
         seconds (float): Median time of a call.
         quartiles (tuple[float, float]): Of the time, in seconds.
         peak_memory (int, optional): Bytes that a call takes at its peak above
-            what was held before it: weights and whatever a runtime keeps
-            between calls are not in it. None where it cannot be measured.
+            what was held before it. Weights, and whatever a runtime keeps
+            between calls, are not included. None where it cannot be measured.
     """
     seconds: float
-    quartiles: Tuple[float, float]
-    peak_memory: Optional[int]
+    quartiles: tuple[float, float]
+    peak_memory: int | None
 
 
-def time_interleaved(calls: Dict[str, Callable[[], object]],
+def time_interleaved(calls: Mapping[Name, Callable[[], object]],
                      repeats: int = 10,
                      min_time: float = 0.1,
-                     device: str = 'cpu') -> Dict[str, Timing]:
-    """Time calls by turns, so that the machine's noise hits all alike.
+                     device: str = 'cpu') -> dict[Name, Timing]:
+    """Time calls in turn, so that the machine's noise affects all alike.
 
-    Each call runs once to warm up, a second time to learn how often it fits
+    Each call runs once to warm up, a second time to find how often it fits
     into ``min_time``, a third time for its memory, and then in ``repeats``
     rounds of all calls.
 
     Args:
-        calls (dict[str, Callable[[], object]]): What to time, by name.
+        calls (Mapping[Hashable, Callable[[], object]]): What to time, by name.
         repeats (int): Rounds. Defaults to 10.
-        min_time (float): Seconds that a call is repeated for in a round; the
-            round's time is the mean over them. Defaults to 0.1.
-        device (str): 'cpu', or the CUDA device that the calls work on, which
-            is waited for. Defaults to 'cpu'.
+        min_time (float): Seconds for which a call is repeated in a round,
+            whose time is the mean over the repetitions. Defaults to 0.1.
+        device (str): 'cpu', or the CUDA device that the calls run on, which
+            is synchronised. Defaults to 'cpu'.
 
     Returns:
-        dict[str, Timing]: By the names of ``calls``.
+        dict[Hashable, Timing]: By the names of ``calls``.
 
     Raises:
         ValueError: If ``repeats`` is less than 1.
@@ -60,7 +62,7 @@ def time_interleaved(calls: Dict[str, Callable[[], object]],
         seconds = _seconds(call, 1, device)
         numbers[name] = max(1, math.ceil(min_time / seconds))
         memory[name] = peak_memory(call, device)
-    samples = {name: [] for name in calls}
+    samples: dict[Name, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
             samples[name].append(_seconds(call, numbers[name], device))
@@ -72,7 +74,7 @@ def time_interleaved(calls: Dict[str, Callable[[], object]],
 
 
 def _seconds(call: Callable[[], object], number: int, device: str) -> float:
-    """Mean time of ``number`` calls in a row."""
+    """Return the mean time of ``number`` calls in a row."""
     _synchronize(device)
     start = time.perf_counter()
     for _ in range(number):
@@ -86,20 +88,19 @@ def _synchronize(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
-def _quartiles(times) -> Tuple[float, float]:
+def _quartiles(times: list[float]) -> tuple[float, float]:
     if len(times) == 1:
         return times[0], times[0]
     lower, _, upper = statistics.quantiles(times, method='inclusive')
     return lower, upper
 
 
-def peak_memory(call: Callable[[], object],
-                device: str = 'cpu') -> Optional[int]:
-    """Bytes that a call takes at its peak, above what was held before it.
+def peak_memory(call: Callable[[], object], device: str = 'cpu') -> int | None:
+    """Return the bytes that a call takes at its peak, above those held before.
 
-    On a CUDA device as its allocator counts; on a CPU by the resident memory
-    of this process, whoever allocates it. Run the call before, so that what
-    only its first run allocates is not counted.
+    On a CUDA device its allocator counts them; on a CPU they are the resident
+    memory of this process. Run the call once before, so that what only its
+    first run allocates is not counted.
 
     Returns:
         int, optional: None on a CPU without Linux's ``/proc``.
@@ -123,8 +124,7 @@ def peak_memory(call: Callable[[], object],
 
 
 def _return_freed_memory() -> None:
-    """Hand what malloc holds back to the system, or a call would reuse it
-    unseen."""
+    """Give freed memory back to the system, so that no call reuses it."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, 'malloc_trim'):  # glibc
         libc.malloc_trim(0)

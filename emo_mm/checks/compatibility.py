@@ -3,41 +3,35 @@
 What does not fit shows before the first iteration, not as an index error, a
 wrong label or a bad figure hours later.
 """
-from typing import Dict, Iterator, List, Sequence, Tuple
+from collections.abc import Iterator, Sequence
 
 from mmengine.dataset import BaseDataset
-from torch import Tensor, nn
+from torch import nn
 
-from emo_mm.models.weights import (extract_state_dict, load_weights,
-                                  shorten)
+from emo_mm.libraries import heads, num_classes
+from emo_mm.models.weights import (
+    check_complete,
+    count_tensors,
+    extract_state_dict,
+    load_weights,
+    shorten,
+)
+
+from .data.findings import Finding
+from .data.images import read_image
+from .data.labels import check_image_labels
+from .data.masks import check_masks
+from .data.sources import Source, classes_of, count_classes
+
+__all__ = [
+    'check_annotations', 'check_complete', 'check_num_classes',
+    'check_same_labels', 'classes_of', 'describe_start'
+]
 
 # Masks that are read before a training on segmentation data.
 _NUM_MASKS = 16
 # Image labels that are looked at before a training of a classifier.
 _NUM_LABELS = 10000
-
-
-# --- Checkpoints ------------------------------------------------------------
-def check_complete(model: nn.Module, checkpoint: dict, name: str) -> None:
-    """Fill a model, and refuse to use it where the checkpoint does not.
-
-    Args:
-        model (nn.Module): The model.
-        checkpoint (dict): As ``torch.load`` gives it.
-        name (str): Where it was read from.
-
-    Raises:
-        ValueError: If a tensor is missing or has another shape.
-    """
-    unfilled = load_weights(model, extract_state_dict(checkpoint, prefix=''))
-    if unfilled:
-        raise ValueError(
-            f'checkpoint={name!r} does not fill the model: {len(unfilled)} of '
-            f'its {_count_tensors(model)} tensors would keep random values.\n'
-            f'{shorten(unfilled)}\nIs it of this config, with the same '
-            "classes? Published EMO weights are given as 'emo://5m', or "
-            'become a classifier of mmpretrain by '
-            'tools/model_converters/published_to_mmpretrain.py.')
 
 
 def describe_start(model: nn.Module, checkpoint: dict, name: str) -> str:
@@ -55,7 +49,7 @@ def describe_start(model: nn.Module, checkpoint: dict, name: str) -> str:
         ValueError: If nothing fits.
     """
     unfilled = load_weights(model, extract_state_dict(checkpoint, prefix=''))
-    count = _count_tensors(model)
+    count = count_tensors(model)
     if len(unfilled) == count:
         raise ValueError(
             f'load_from={name!r} has none of the {count} tensors of the '
@@ -68,12 +62,6 @@ def describe_start(model: nn.Module, checkpoint: dict, name: str) -> str:
     return text
 
 
-def _count_tensors(model: nn.Module) -> int:
-    return sum(not key.endswith('num_batches_tracked')
-               for key in model.state_dict())
-
-
-# --- Data -------------------------------------------------------------------
 def check_num_classes(model: nn.Module, dataset, field: str) -> str:
     """Compare the classes of a model's heads with those of a data set.
 
@@ -89,15 +77,16 @@ def check_num_classes(model: nn.Module, dataset, field: str) -> str:
         ValueError: If a head has too few classes or, in detection and
             segmentation, another number.
     """
-    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    wanted = len(classes_of(dataset))
     warning = ''
-    for name, num_classes in _heads(model):
-        if not classes or num_classes == len(classes):
+    for name, head in heads(model):
+        found = num_classes(head)
+        if not wanted or not found or found == wanted:
             continue
-        text = (f'model.{name}.num_classes={num_classes}, but {field} has '
-                f'{len(classes)} classes. Set the field: --cfg-options '
-                f'model.{name}.num_classes={len(classes)}')
-        if name != 'head' or num_classes < len(classes):
+        text = (f'model.{name}.num_classes={found}, but {field} has '
+                f'{wanted} classes. Set the field: --cfg-options '
+                f'model.{name}.num_classes={wanted}')
+        if name != 'head' or found < wanted:
             raise ValueError(text)
         warning = text
     return warning
@@ -108,8 +97,8 @@ def check_same_labels(classes: Sequence[str], reference: Sequence[str],
     """Compare the labels of classes with those that a model learns.
 
     Args:
-        classes (sequence): Names of the classes of a data set, in order.
-        reference (sequence): Likewise of what the model is trained on.
+        classes (Sequence[str]): Names of a data set's classes, in order.
+        reference (Sequence[str]): Those that the model is trained on.
         field (str): Where the config has the data set.
         source (str): Where ``reference`` is from.
 
@@ -124,9 +113,7 @@ def check_same_labels(classes: Sequence[str], reference: Sequence[str],
         # By label, as a name may stand for two: ImageNet has two 'crane's.
         if reference[label:label + 1] != [name]:
             missing = [name for name in reference if name not in classes]
-            other = 'no class'
-            if name in reference:
-                other = reference.index(name)
+            other = reference.index(name) if name in reference else 'no class'
             raise ValueError(
                 f'{field} gives {name!r} the label {label}, which is '
                 f'{other} in {source}: they have '
@@ -134,15 +121,17 @@ def check_same_labels(classes: Sequence[str], reference: Sequence[str],
                 f'{missing[:8]} are missing in the first. Give both the same '
                 'classes in the same order. Where folders are the classes, '
                 'both need the same ones: add empty folders, or list the '
-                'pictures in an ann_file.')
+                'images in an ann_file.')
 
 
 def check_annotations(model: nn.Module, dataset, field: str) -> None:
     """Look for image labels and mask values that are no class of the model.
 
+    Samples are spread over the data set. Boxes are not looked at: they are
+    labelled by the names of classes.
+
     Args:
-        model (nn.Module): Of mmseg or mmpretrain; other data is not looked
-            at, as boxes are labelled by the names of classes.
+        model (nn.Module): Of mmseg or mmpretrain.
         dataset: What its data loader reads.
         field (str): Where the config has the data set.
 
@@ -152,29 +141,36 @@ def check_annotations(model: nn.Module, dataset, field: str) -> None:
     data = _innermost(dataset)
     if not isinstance(data, BaseDataset):
         return
+    count = count_classes(model)
+    source = Source(field, dataset=data, num_classes=count)
     if hasattr(data, 'get_gt_labels'):
-        _check_image_labels(model, data, field)
+        source.samples = _spread_samples(data, _NUM_LABELS)
+        _raise_first(
+            field, check_image_labels(source),
+            f'With model.head.num_classes={count}, labels go from 0 to '
+            f'{count - 1}. Correct ann_file or the field.')
     elif hasattr(data, 'reduce_zero_label'):
-        _check_masks(model, data, field)
+        source.samples = _spread_samples(data, _NUM_MASKS)
+        masks = filter(None, map(source.mask_file, source.samples))
+        _raise_first(
+            field,
+            check_masks(source, {mask: read_image(mask)
+                                 for mask in masks}),
+            f'The data set has seg_map_suffix={data.seg_map_suffix!r}, '
+            f'reduce_zero_label={data.reduce_zero_label} and ignore_index='
+            f'{data.ignore_index}, the heads have num_classes={count}. '
+            'Correct the masks or these fields, or data_prefix.seg_map_path. '
+            'tools/misc/check_dataset.py lists all such files.')
 
 
-def _heads(model: nn.Module) -> Iterator[Tuple[str, int]]:
-    """Names in the config, and classes, of the heads that label."""
-    for name in ('head', 'bbox_head', 'mask_head', 'roi_head.bbox_head',
-                 'decode_head', 'auxiliary_head'):
-        head = model
-        for part in name.split('.'):
-            head = getattr(head, part, None)
-        heads = head if isinstance(head, nn.ModuleList) else [head]
-        for i, head in enumerate(heads):
-            num_classes = getattr(head, 'num_classes', None)
-            if isinstance(num_classes, int) and num_classes > 0:
-                place = f'{name}.{i}' if len(heads) > 1 else name
-                yield place, num_classes
+def _raise_first(field: str, findings: Iterator[Finding], remedy: str) -> None:
+    for finding in findings:
+        if finding.level == 'error':
+            raise ValueError(f'{field}: {finding.kind}: {finding}.\n{remedy}')
 
 
 def _innermost(dataset):
-    """The first data set below wrappers such as RepeatDataset."""
+    """Return the first data set below wrappers such as RepeatDataset."""
     while True:
         inner = getattr(dataset, 'dataset', None)
         if inner is None:
@@ -184,59 +180,10 @@ def _innermost(dataset):
         dataset = inner
 
 
-def _spread(dataset: BaseDataset, limit: int) -> List[int]:
-    """At most ``limit`` indices, the first and the last among them."""
+def _spread_samples(dataset: BaseDataset, limit: int) -> list[dict]:
+    """Return up to ``limit`` samples, the first and the last among them."""
     # Not len(): with num_batch_per_epoch that is what mmengine will draw.
     count = BaseDataset.__len__(dataset)
-    if count <= limit:
-        return list(range(count))
-    return [i * (count - 1) // (limit - 1) for i in range(limit)]
-
-
-def _check_image_labels(model: nn.Module, dataset, field: str) -> None:
-    for _, num_classes in _heads(model):
-        for i in _spread(dataset, _NUM_LABELS):
-            info = dataset.get_data_info(i)
-            label = info.get('gt_label')
-            if isinstance(label, int) and not 0 <= label < num_classes:
-                raise ValueError(
-                    f'{field}: {info.get("img_path")} has label {label}, but '
-                    f'model.head.num_classes={num_classes}, so labels go from '
-                    f'0 to {num_classes - 1}. Correct ann_file or the field.')
-
-
-def _check_masks(model: nn.Module, dataset, field: str) -> None:
-    """Read a few masks, evenly spread over the data set."""
-    # They import this package's checks.
-    from emo_mm.checks.data.masks import labels_of_mask
-    from emo_mm.checks.data.images import MISSING, Task, read_picture
-    backend_args = tuple(sorted((dataset.backend_args or {}).items())) or None
-    num_classes = min((n for _, n in _heads(model)), default=0)
-    for i in _spread(dataset, _NUM_MASKS):
-        sample = dataset.get_data_info(i)
-        path = sample.get('seg_map_path')
-        if not path:
-            return
-        mask = read_picture(Task(path, True, backend_args))
-        if mask.problem == MISSING:
-            raise ValueError(
-                f'{field}: {sample["img_path"]} has no mask: there is no '
-                f'{path}. Check data_prefix.seg_map_path and seg_map_suffix='
-                f'{dataset.seg_map_suffix!r}, or add the mask. {_SEE_ALL}')
-        if mask.problem:
-            raise ValueError(f'{field}: {path} cannot be read as a mask: '
-                             f'{mask.problem}. {_SEE_ALL}')
-        unknown = [
-            value for value, label in labels_of_mask(sample, mask).items()
-            if label != dataset.ignore_index and not 0 <= label < num_classes
-        ]
-        if unknown:
-            raise ValueError(
-                f'{field}: mask {path} has the values {unknown[:8]}, which '
-                f'are no class: the heads have num_classes={num_classes}, '
-                f'reduce_zero_label={dataset.reduce_zero_label} and '
-                f'{dataset.ignore_index} is ignored. Correct the masks or '
-                f'these fields. {_SEE_ALL}')
-
-
-_SEE_ALL = 'tools/misc/check_dataset.py lists all such files.'
+    number = min(count, limit)
+    indices = [i * (count - 1) // max(1, number - 1) for i in range(number)]
+    return [dataset.get_data_info(i) for i in indices]

@@ -1,15 +1,16 @@
-"""Checks before a run starts, so that mistakes do not cost an hour.
+"""Checks of a config, before anything is built from it.
 
 Each raises a ValueError or FileNotFoundError that names the config's field,
 its value and the remedy.
 """
 import inspect
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Iterator, List, Tuple
 
 from mmengine.config import ConfigDict
-from mmengine.registry import DATASETS
+
+from emo_mm.apis import leaf_datasets, type_of
 
 # Progress of a schedule; everything else in its state is a setting.
 _PROGRESS = {'last_step', '_global_step', '_last_value', 'verbose'}
@@ -42,27 +43,14 @@ def check_data(cfg: ConfigDict, loop: str) -> None:
                           evaluator.get('ann_file'))
 
 
-def leaf_datasets(dataset, field: str) -> Iterator[Tuple[str, dict]]:
-    """The data sets below wrappers such as RepeatDataset."""
-    if not isinstance(dataset, dict):
-        return
-    if isinstance(dataset.get('dataset'), dict):
-        yield from leaf_datasets(dataset['dataset'], f'{field}.dataset')
-    elif isinstance(dataset.get('datasets'), (list, tuple)):
-        for i, child in enumerate(dataset['datasets']):
-            yield from leaf_datasets(child, f'{field}.datasets.{i}')
-    else:
-        yield field, dataset
-
-
 def check_paths(field: str, dataset: dict) -> None:
     """Look for the folders and the annotation file of a data set.
 
     Raises:
         FileNotFoundError: If one is missing.
     """
-    # Remote storage is left to mmengine's file backends, and what a data set
-    # downloads itself to that data set.
+    # mmengine's file backends look after remote storage, and a data set that
+    # downloads itself after its files.
     if dataset.get('backend_args') or _downloads(dataset):
         return
     root = dataset.get('data_root') or ''
@@ -102,26 +90,26 @@ def check_classes(field: str, dataset: dict) -> None:
     path = Path(dataset.get('data_root') or '', str(dataset.get('ann_file')))
     if not _labels_as_coco(type_of(dataset)) or not path.is_file():
         return
-    classes = _classes_of(field, dataset)
+    classes = _configured_classes(field, dataset)
     categories = read_categories(path)
+    given = f'{field}.metainfo.classes=({shorten(classes)})'
     unknown = [name for name in classes if name not in categories]
     if unknown:
         raise ValueError(
-            f'{field}.metainfo.classes={_shorten(classes)}: '
-            f'{_shorten(unknown)} are not among the categories of {path}, '
-            f'which are {_shorten(categories)}. Set metainfo='
+            f'{given}: {shorten(unknown)} are not among the categories of '
+            f'{path}, which are ({shorten(categories)}). Set metainfo='
             'dict(classes=(…)) to those names in train_dataloader, '
             'val_dataloader and test_dataloader, and num_classes in the head.')
     in_file_order = [name for name in categories if name in classes]
     if in_file_order != classes:
         raise ValueError(
-            f'{field}.metainfo.classes={_shorten(classes)} are in another '
-            f'order than in {path}, so that labels would get wrong names. '
-            f'Write them as {tuple(in_file_order)}.')
+            f'{given} are in another order than in {path}, so that labels '
+            'would get wrong names. Write them as '
+            f'{tuple(in_file_order)}.')
 
 
 def _labels_as_coco(data_type: type) -> bool:
-    """Whether a data set reads its file by mmdet's CocoDataset.
+    """Tell whether a data set reads its file by mmdet's CocoDataset.
 
     A class derived from it may order its categories in another way.
     """
@@ -129,8 +117,8 @@ def _labels_as_coco(data_type: type) -> bool:
     return next(readers, type).__name__ == 'CocoDataset'
 
 
-def _classes_of(field: str, dataset: dict) -> List[str]:
-    """Class names as the data set will see them."""
+def _configured_classes(field: str, dataset: dict) -> list[str]:
+    """Return class names as the data set will see them."""
     metainfo = dataset.get('metainfo') or {}
     classes = metainfo.get('classes')
     if 'CLASSES' in metainfo:
@@ -140,21 +128,12 @@ def _classes_of(field: str, dataset: dict) -> List[str]:
         raise ValueError(f'{field}.metainfo.classes={classes!r} is one string '
                          f'and not a file. A single class is ({classes!r}, ), '
                          'with a comma.')
-    loaded = type_of(dataset)._load_metainfo(dict(metainfo))
+    loaded = type_of(dataset)._load_metainfo(dict(metainfo))  # type: ignore
     return list(loaded.get('classes', ()))
 
 
-def type_of(dataset: dict) -> type:
-    """The data set's class, looked up where the Runner will look it up."""
-    data_type = dataset['type']
-    if isinstance(data_type, type):
-        return data_type
-    with DATASETS.switch_scope_and_registry(None) as registry:
-        return registry.get(data_type)
-
-
-def read_categories(ann_file: Path) -> List[str]:
-    """Names of a COCO file's categories, in the file's order."""
+def read_categories(ann_file: Path) -> list[str]:
+    """Return the names of a COCO file's categories, in the file's order."""
     try:
         content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
     except ValueError as error:
@@ -167,11 +146,11 @@ def read_categories(ann_file: Path) -> List[str]:
 
 
 def describe_empty(dataset, error: ValueError) -> str:
-    """What to say of an error while a data set is built.
+    """Explain the error of a data set that finds no samples.
 
     Args:
         dataset (dict): Its config.
-        error (ValueError): mmengine's, which has no words for no samples.
+        error (ValueError): What mmengine raised, which does not explain it.
 
     Returns:
         str: A text that names the fields, or '' for any other error.
@@ -186,15 +165,16 @@ def describe_empty(dataset, error: ValueError) -> str:
         for _, data in leaf_datasets(dataset, ''))
 
 
-def _shorten(names: List[str], limit: int = 8) -> str:
-    if len(names) <= limit:
-        return str(tuple(names))
-    return f'{tuple(names[:limit])} and {len(names) - limit} more'
+def shorten(values: Iterable, limit: int = 8) -> str:
+    """Join the first values, and say how many more there are."""
+    values = list(values)
+    more = f' and {len(values) - limit} more' if len(values) > limit else ''
+    return ', '.join(map(repr, values[:limit])) + more
 
 
 # --- Batch and learning rate -------------------------------------------------
-def effective_batch(cfg: ConfigDict, world_size: int) -> Tuple[str, str]:
-    """The batch and the learning rate that a training really has.
+def effective_batch(cfg: ConfigDict, world_size: int) -> tuple[str, str]:
+    """Describe the batch and the learning rate that a training really has.
 
     Args:
         cfg (ConfigDict): The run's config.
@@ -267,5 +247,5 @@ def check_same_schedule(schedulers: list, checkpoint: dict,
 
 
 def _first(value):
-    """Base rates are listed for each parameter: one is enough to read."""
+    """Return the first base rate of many, one for each parameter."""
     return value[0] if isinstance(value, list) and value else value

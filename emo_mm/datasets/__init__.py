@@ -1,0 +1,1 @@
+"""Data sets: multi-scale batches, generated data, converters."""

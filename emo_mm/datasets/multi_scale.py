@@ -10,7 +10,7 @@ recipe. Three parts of a config work together::
     # in the pipeline
     dict(type='MultiScaleCrop', crop=dict(type='RandomResizedCrop', ...))
 """
-from typing import Iterator, List, Sequence, Tuple
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from mmengine.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
@@ -19,16 +19,16 @@ from torch.utils.data import Dataset, Sampler
 
 @DATA_SAMPLERS.register_module()
 class MultiScaleBatchSampler(Sampler):
-    """Batches of (index, size), of as many pixels each.
+    """Draw batches of (index, size) that have equally many pixels.
 
     Each size occurs equally often, in an order drawn anew for each epoch from
     the sampler's seed: all ranks have the same sizes at the same time, and a
-    resumed run those of the interrupted one. What does not fill a further
-    round of all sizes comes at ``base_size``, so that the number of batches
-    is the same in all epochs, as schedules in iterations need it.
+    resumed run has those of the interrupted one. What does not fill another
+    round of all sizes comes at ``base_size``, so that all epochs have the
+    same number of batches, as schedules in iterations need it.
 
     Args:
-        sampler (Sampler): Of this rank's indices, with ``seed`` and
+        sampler (Sampler): Yields this rank's indices and has ``seed`` and
             ``epoch``, as mmengine's DefaultSampler.
         batch_size (int): Batch size at ``base_size``; at another size s it is
             ``batch_size * base_size ** 2 / s ** 2``, rounded, 1 at least.
@@ -39,7 +39,7 @@ class MultiScaleBatchSampler(Sampler):
             Defaults to False.
 
     Raises:
-        ValueError: If an argument cannot be.
+        ValueError: If an argument is invalid. The message names it.
     """
 
     def __init__(self,
@@ -67,19 +67,19 @@ class MultiScaleBatchSampler(Sampler):
         self.drop_last = drop_last
 
     def batch_size_at(self, size: int) -> int:
-        """Batch size at a width and height in pixels."""
+        """Return the batch size at a width and height in pixels."""
         return max(1, round(self.batch_size * self.base_size**2 / size**2))
 
-    def _epoch_sizes(self) -> List[int]:
-        """Size of each full batch of an epoch, in order of ``sizes``."""
+    def _epoch_sizes(self) -> list[int]:
+        """Return the size of each full batch of an epoch, unshuffled."""
         samples = len(self.sampler)
         rounds, rest = divmod(samples,
                               sum(map(self.batch_size_at, self.sizes)))
         return [*self.sizes] * rounds + [self.base_size] * (
             rest // self.batch_size)
 
-    def __iter__(self) -> Iterator[List[Tuple[int, int]]]:
-        # Of mmengine's and torch's samplers, which all ranks seed alike.
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        # All ranks seed mmengine's and torch's samplers alike.
         seed = getattr(self.sampler, 'seed', 0)
         rng = np.random.default_rng((seed, self.sampler.epoch))
         indices = iter(self.sampler)
@@ -102,9 +102,9 @@ class MultiScaleDataset(Dataset):
     """A data set that hands its pipeline the size of the batch.
 
     Args:
-        dataset (dict | Dataset): Of mmengine's BaseDataset.
-        lazy_init (bool): Whether reading the annotations is left to
-            :meth:`full_init`. Defaults to False.
+        dataset (dict | Dataset): A BaseDataset of mmengine, or its config.
+        lazy_init (bool): Whether annotations are read by
+            :meth:`full_init` alone. Defaults to False.
     """
 
     def __init__(self, dataset, lazy_init: bool = False):
@@ -116,7 +116,7 @@ class MultiScaleDataset(Dataset):
 
     @property
     def metainfo(self) -> dict:
-        """Of the wrapped data set."""
+        """Metainfo of the wrapped data set."""
         return self.dataset.metainfo
 
     def full_init(self) -> None:
@@ -126,8 +126,8 @@ class MultiScaleDataset(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, item: Tuple[int, int]) -> dict:
-        """The sample of an (index, size) of MultiScaleBatchSampler."""
+    def __getitem__(self, item: tuple[int, int]) -> dict:
+        """Return the sample for an (index, size) of the batch sampler."""
         if not isinstance(item, tuple):
             raise TypeError(
                 f'MultiScaleDataset was asked for {item!r}, not for (index, '
@@ -140,7 +140,7 @@ class MultiScaleDataset(Dataset):
 
 @TRANSFORMS.register_module()
 class MultiScaleCrop:
-    """A crop to the size of the batch.
+    """Crop to the size of the batch.
 
     Args:
         crop (dict): A transform with the attribute ``scale``, such as

@@ -1,16 +1,16 @@
-"""What can be checked of a Core ML model without running it.
+"""Check of a Core ML model what can be checked without running it.
 
 Core ML runs on Apple's systems only, so that here its numbers cannot be
 compared.
 """
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List, Tuple
 
 MAX_RANK = 5
 
 
-def check(path: Path) -> List[str]:
+def check(path: Path) -> list[str]:
     """Check operators, ranks, input and outputs of an ML Program.
 
     Args:
@@ -35,15 +35,15 @@ def check(path: Path) -> List[str]:
     counted = ', '.join(f'{n} {name}' for name, n in operators.most_common())
     image = spec.description.input[0].type.imageType
     return [
-        f'input: RGB picture, {image.height} x {image.width}',
+        f'input: RGB image, {image.height} x {image.width}',
         f'operators: {sum(operators.values())} ({counted})',
         f'rank of tensors: {max(ranks)} at most',
         'numbers were not verified: Core ML does not run on this system',
     ]
 
 
-def walk(spec) -> Iterator[Tuple[str, int]]:
-    """Operator and rank of each tensor that an ML Program computes."""
+def walk(spec) -> Iterator[tuple[str, int]]:
+    """Yield operator and rank of each tensor that an ML Program computes."""
     main = spec.mlProgram.functions['main']
     block = main.block_specializations[main.opset]
     for operation in block.operations:

@@ -1,10 +1,11 @@
-"""Whole models: from the pixels of a picture to its boxes, mask or classes.
+"""End-to-end models: pixels in; boxes, a mask or probabilities out.
 
 They compute what ``predict`` of mmpretrain, mmdet and mmseg computes for one
-picture, written so that ``torch.export`` can follow height and width as
-symbols and no tensor of the network has more than 4 dimensions.
+image. Height and width stay computed values wherever the graph needs them,
+so that what tracing records of it can take other sizes, and no tensor has
+more than 4 dimensions. See :mod:`.formats` for how each format is written.
 """
-from typing import List, Tuple
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,70 +13,70 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import nms
 
-Size = Tuple[int, int]
+Size = tuple[int, int]
 
 
-class WholeModel(nn.Module):
+class EndToEndModel(nn.Module):
     """Normalisation, a network, and what makes results of its outputs.
 
     Args:
-        model (nn.Module): Of mmpretrain, mmdet or mmseg, with its data
-            preprocessor, of which normalisation and padding are taken over.
+        model (nn.Module): The network.
+        mean (sequence): Of the channels, in the network's order and from 0
+            to 255. Defaults to zeros.
+        std (sequence): Likewise. Defaults to ones.
+        bgr (bool): Whether the network takes BGR. Defaults to False.
+        pad_divisor (int): Height and width are padded to a multiple of it.
+            Defaults to 1.
+        pad_value (float): What is padded with. Defaults to 0.
 
     Attributes:
+        task (str): As the metadata name it.
         output_names (tuple[str]): Names of the results.
         raw_names (tuple[str]): Names of the network's own outputs.
         with_raw (bool): Whether :meth:`forward` returns these as well.
         precision (torch.dtype): In which the network computes. What comes
             before and after it stays in float32.
-        channels_first (bool): Whether the picture is (1, 3, H, W), not
+        channels_first (bool): Whether the image is (1, 3, H, W), not
             (H, W, 3).
     """
     task: str
-    output_names: Tuple[str, ...]
-    raw_names: Tuple[str, ...]
+    output_names: tuple[str, ...]
+    raw_names: tuple[str, ...]
 
-    def __init__(self, model: nn.Module):
+    def __init__(self,
+                 model: nn.Module,
+                 mean: Sequence[float] = (0., 0., 0.),
+                 std: Sequence[float] = (1., 1., 1.),
+                 bgr: bool = False,
+                 pad_divisor: int = 1,
+                 pad_value: float = 0.):
         super().__init__()
         self.model = model.eval()
         self.with_raw = False
         self.channels_first = False
         self.precision = torch.float32
-        preprocessor = model.data_preprocessor
-        self.flips_channels = not takes_rgb(preprocessor)
-        for name, default in (('mean', 0.), ('std', 1.)):
-            values = getattr(preprocessor, name, None)
-            if values is None:
-                values = torch.full((3, 1, 1), default)
-            self.register_buffer(name, values.detach().float().clone())
-        # mmseg names the padding of tests in another way.
-        test_cfg = getattr(preprocessor, 'test_cfg', None) or {}
-        if test_cfg.get('size'):
-            raise ValueError(
-                f'model.data_preprocessor.test_cfg.size={test_cfg["size"]}: '
-                'padding to a fixed size is not exported. Leave it out: '
-                '--cfg-options model.data_preprocessor.test_cfg=None')
-        self.pad_divisor = (
-            test_cfg.get('size_divisor')
-            or getattr(preprocessor, 'pad_size_divisor', None) or 1)
-        self.pad_value = getattr(preprocessor, 'pad_value',
-                                 getattr(preprocessor, 'pad_val', 0))
+        self.bgr = bgr
+        for name, values in (('mean', mean), ('std', std)):
+            values = torch.tensor(list(values), dtype=torch.float32)
+            self.register_buffer(name, values.reshape(-1, 1, 1))
+        self.pad_divisor = pad_divisor
+        self.pad_value = pad_value
 
-    def to_precision(self, precision: torch.dtype) -> 'WholeModel':
+    def to_precision(self, precision: torch.dtype) -> 'EndToEndModel':
         """Let the network compute in ``precision``."""
         self.precision = precision
         self.model.to(precision)
         return self
 
-    def forward(self, image: Tensor) -> Tuple[Tensor, ...]:
-        """A picture to ``output_names``, and ``raw_names`` if asked for.
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Map an image to ``output_names``, and ``raw_names`` if asked for.
 
         Args:
             image (Tensor): RGB, 0 to 255, of any type, of shape (H, W, 3), or
                 (1, 3, H, W) if ``channels_first``.
         """
         if not self.channels_first:
-            # The permuted picture would be channels last, see _rows.
+            # The permuted image would be channels last, see _rows.
             image = image.permute(2, 0, 1)[None].contiguous()
         size = image.shape[2:]
         raw = self.network(self.prepare(image).to(self.precision))
@@ -84,9 +85,9 @@ class WholeModel(nn.Module):
         return (*results, *self.raw_results(raw)) if self.with_raw else results
 
     def prepare(self, image: Tensor) -> Tensor:
-        """(1, 3, H, W) RGB to the normalised, padded input of the network."""
+        """Normalise and pad an RGB image (1, 3, H, W) for the network."""
         image = image.float()
-        if self.flips_channels:
+        if self.bgr:
             image = image.flip(1)
         image = (image - self.mean) / self.std
         if self.pad_divisor > 1:
@@ -98,62 +99,104 @@ class WholeModel(nn.Module):
         return image
 
     def padded(self, size: Size) -> Size:
-        """Height and width that the network sees."""
+        """Return the height and width that the network sees."""
         d = self.pad_divisor
         return tuple((side + d - 1) // d * d for side in size)
 
-    def network(self, x: Tensor) -> List[Tensor]:
-        """The network's outputs, before any decoding."""
+    def network(self, x: Tensor) -> list[Tensor]:
+        """Return the network's outputs, before any decoding."""
         raise NotImplementedError
 
-    def results(self, raw: List[Tensor], size: Size) -> Tuple[Tensor, ...]:
-        """The network's outputs to ``output_names``.
+    def results(self, raw: list[Tensor], size: Size) -> tuple[Tensor, ...]:
+        """Make ``output_names`` of the network's outputs.
 
         Args:
             raw (list[Tensor]): What :meth:`network` returns, as float32.
-            size (tuple[int, int]): Height and width of the picture.
+            size (tuple[int, int]): Height and width of the image.
         """
         raise NotImplementedError
 
-    def raw_results(self, raw: List[Tensor]) -> Tuple[Tensor, ...]:
-        """The network's outputs as the tensors of ``raw_names``."""
+    def raw_results(self, raw: list[Tensor]) -> tuple[Tensor, ...]:
+        """Return the network's outputs as the tensors of ``raw_names``."""
         return tuple(raw)
 
 
-def takes_rgb(preprocessor: nn.Module) -> bool:
-    """Whether the network sees RGB. mmcv reads pictures as BGR."""
+class EndToEndNetwork(EndToEndModel):
+    """``probabilities (classes)`` of a network that maps images to logits.
+
+    Any classifier will do, such as timm's.
+    """
+    task = 'classification'
+    output_names = ('probabilities', )
+    raw_names = ('logits', )
+
+    def network(self, x: Tensor) -> list[Tensor]:
+        return [self.model(x)]
+
+    def results(self, raw: list[Tensor], size: Size) -> tuple[Tensor, ...]:
+        return (raw[0].softmax(1)[0], )
+
+
+def read_preprocessor(preprocessor: nn.Module) -> dict:
+    """Return what a data preprocessor of any of the libraries does.
+
+    Returns:
+        dict: Arguments of :class:`EndToEndModel`.
+
+    Raises:
+        ValueError: If it pads to a fixed size.
+    """
+    # mmseg names the padding of tests in another way.
+    test_cfg = getattr(preprocessor, 'test_cfg', None) or {}
+    if test_cfg.get('size'):
+        raise ValueError(
+            f'model.data_preprocessor.test_cfg.size={test_cfg["size"]}: '
+            'padding to a fixed size is not exported. Leave it out: '
+            '--cfg-options model.data_preprocessor.test_cfg=None')
+    settings = dict(
+        bgr=not _takes_rgb(preprocessor),
+        pad_divisor=(test_cfg.get('size_divisor')
+                     or getattr(preprocessor, 'pad_size_divisor', None) or 1),
+        pad_value=getattr(preprocessor, 'pad_value',
+                          getattr(preprocessor, 'pad_val', 0)))
+    for name in ('mean', 'std'):
+        values = getattr(preprocessor, name, None)
+        if values is not None:
+            settings[name] = values.flatten().tolist()
+    return settings
+
+
+def _takes_rgb(preprocessor: nn.Module) -> bool:
+    """Tell whether the network sees RGB. mmcv reads images as BGR."""
     for name in ('to_rgb', 'channel_conversion', '_channel_conversion'):
         if hasattr(preprocessor, name):
             return bool(getattr(preprocessor, name))
     return False
 
 
-class WholeClassifier(WholeModel):
-    """``probabilities (classes)`` of a picture."""
-    task = 'classification'
-    output_names = ('probabilities', )
-    raw_names = ('logits', )
+class EndToEndClassifier(EndToEndNetwork):
+    """``probabilities (classes)`` of a classifier of mmpretrain."""
 
-    def network(self, x: Tensor) -> List[Tensor]:
+    def __init__(self, model: nn.Module):
+        super().__init__(model, **read_preprocessor(model.data_preprocessor))
+
+    def network(self, x: Tensor) -> list[Tensor]:
         return [self.model.head(self.model.extract_feat(x))]
 
-    def results(self, raw: List[Tensor], size: Size) -> Tuple[Tensor, ...]:
-        return (raw[0].softmax(1)[0], )
 
-
-class WholeSegmenter(WholeModel):
-    """``mask (H, W)`` of class ids of a picture."""
+class EndToEndSegmenter(EndToEndModel):
+    """``mask (H, W)`` of class ids, of a segmenter of mmseg."""
     task = 'segmentation'
     output_names = ('mask', )
     raw_names = ('logits', )
 
     def __init__(self, model: nn.Module):
-        super().__init__(model)
+        super().__init__(model, **read_preprocessor(model.data_preprocessor))
 
-    def network(self, x: Tensor) -> List[Tensor]:
+    def network(self, x: Tensor) -> list[Tensor]:
         return [self.model.decode_head(self.model.extract_feat(x))]
 
-    def results(self, raw: List[Tensor], size: Size) -> Tuple[Tensor, ...]:
+    def results(self, raw: list[Tensor], size: Size) -> tuple[Tensor, ...]:
         H, W = size
         logits = F.interpolate(
             raw[0],
@@ -163,10 +206,10 @@ class WholeSegmenter(WholeModel):
         return (logits[0, :, :H, :W].argmax(0).int(), )
 
 
-class WholeDetector(WholeModel):
-    """``boxes (N, 4)``, ``scores (N)`` and ``labels (N)`` of a picture.
+class EndToEndDetector(EndToEndModel):
+    """``boxes (N, 4)``, ``scores (N)``, ``labels (N)`` of a detector of mmdet.
 
-    Boxes are (x1, y1, x2, y2) in pixels of the picture, by falling score.
+    Boxes are (x1, y1, x2, y2) in pixels of the image, by falling score.
 
     Attributes:
         with_nms (bool): Whether the results are chosen inside the model.
@@ -178,7 +221,7 @@ class WholeDetector(WholeModel):
     raw_names = ('logits', 'deltas')
 
     def __init__(self, model: nn.Module):
-        super().__init__(model)
+        super().__init__(model, **read_preprocessor(model.data_preprocessor))
         self.head = model.bbox_head
         self.settings = model.bbox_head.test_cfg
         # mmcv's threshold is a float32.
@@ -190,7 +233,7 @@ class WholeDetector(WholeModel):
         """Keep the priors of one input size as constants."""
         self.fixed_priors = self._priors_at(size)
 
-    def _priors_at(self, size: Size) -> List[Tensor]:
+    def _priors_at(self, size: Size) -> list[Tensor]:
         x = torch.zeros(1, 3, *size)
         with torch.no_grad():
             raw = self.network(self.prepare(x).to(self.precision))
@@ -199,16 +242,16 @@ class WholeDetector(WholeModel):
             for i, logits in enumerate(raw[:len(raw) // 2])
         ]
 
-    def network(self, x: Tensor) -> List[Tensor]:
-        """Class logits of all levels, then box deltas of all levels."""
+    def network(self, x: Tensor) -> list[Tensor]:
+        """Return class logits, then box deltas, of all levels."""
         logits, deltas = self.head(self.model.extract_feat(x))
         return [*logits, *deltas]
 
-    def raw_results(self, raw: List[Tensor]) -> Tuple[Tensor, ...]:
+    def raw_results(self, raw: list[Tensor]) -> tuple[Tensor, ...]:
         logits, deltas = zip(*self._levels(raw))
         return torch.cat(logits), torch.cat(deltas)
 
-    def results(self, raw: List[Tensor], size: Size) -> Tuple[Tensor, ...]:
+    def results(self, raw: list[Tensor], size: Size) -> tuple[Tensor, ...]:
         priors = self.fixed_priors or [
             self.priors(i, *logits.shape[2:])
             for i, logits in enumerate(raw[:len(raw) // 2])
@@ -221,31 +264,36 @@ class WholeDetector(WholeModel):
         return boxes, self._activate(logits)
 
     def candidates(self, logits: Tensor, deltas: Tensor,
-                   size: Size) -> Tuple[Tensor, ...]:
-        """Boxes, scores and labels that NMS chooses from, of the tensors of
-        ``raw_names`` at an input size."""
+                   size: Size) -> tuple[Tensor, ...]:
+        """Return the boxes, scores and labels that NMS chooses from.
+
+        Args:
+            logits (Tensor): As ``raw_names`` has them.
+            deltas (Tensor): Likewise.
+            size (tuple[int, int]): Height and width of the image.
+        """
         priors = self._priors_at(size)
         counts = [len(level) for level in priors]
         levels = list(zip(logits.split(counts), deltas.split(counts)))
         return self._candidates(levels, priors, size)
 
-    def _levels(self, raw: List[Tensor]) -> List[Tuple[Tensor, Tensor]]:
-        """Logits (P, C) and deltas (P, 4) of each level's P priors."""
+    def _levels(self, raw: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Return logits (P, C) and deltas (P, 4) of each level's P priors."""
         count = len(raw) // 2
         channels = self.head.cls_out_channels
         return [(_rows(logits[0], channels), _rows(deltas[0], 4))
                 for logits, deltas in zip(raw[:count], raw[count:])]
 
     def _activate(self, logits: Tensor) -> Tensor:
-        """Scores of the classes; the last of softmax is the background."""
+        """Return scores of the classes, without softmax's last, background."""
         if self.head.use_sigmoid_cls:
             return logits.sigmoid()
         return logits.softmax(-1)[:, :-1]
 
     def priors(self, level: int, height: int, width: int) -> Tensor:
-        """Anchors of a level's map, (height * width * anchors, 4).
+        """Return the anchors of a level's map, (height * width * anchors, 4).
 
-        mmdet's own ask for the size as plain numbers.
+        mmdet's own function asks for the size as plain numbers.
         """
         generator = self.head.prior_generator
         base = generator.base_anchors[level].to(self.mean)
@@ -258,7 +306,7 @@ class WholeDetector(WholeModel):
         return (shifts + base).reshape(-1, 4)
 
     def decode(self, priors: Tensor, deltas: Tensor, size: Size) -> Tensor:
-        """Deltas of priors to boxes clipped to the picture.
+        """Decode deltas of priors to boxes, clipped to the image.
 
         DeltaXYWHBBoxCoder's equations (arXiv:1311.2524, appendix C).
         """
@@ -280,9 +328,9 @@ class WholeDetector(WholeModel):
         y1, y2 = low[:, 1:].clamp(max=H), high[:, 1:].clamp(max=H)
         return torch.cat([x1, y1, x2, y2], 1)
 
-    def _candidates(self, levels: List[Tuple[Tensor, Tensor]],
-                    priors: List[Tensor], size: Size) -> Tuple[Tensor, ...]:
-        """Boxes, scores and labels of the best of each level."""
+    def _candidates(self, levels: list[tuple[Tensor, Tensor]],
+                    priors: list[Tensor], size: Size) -> tuple[Tensor, ...]:
+        """Return boxes, scores and labels of the best of each level."""
         best = [
             self._best(*level, level_priors)
             for level, level_priors in zip(levels, priors)
@@ -298,8 +346,8 @@ class WholeDetector(WholeModel):
         return boxes[valid], scores[valid], labels[valid]
 
     def _choose(self, boxes: Tensor, scores: Tensor, labels: Tensor,
-                size: Size) -> Tuple[Tensor, ...]:
-        """What NMS leaves of the candidates."""
+                size: Size) -> tuple[Tensor, ...]:
+        """Return what NMS leaves of the candidates."""
         apart = boxes
         if not self.settings.nms.get('class_agnostic', False):
             # Boxes of different classes are moved apart, so that they do not
@@ -311,9 +359,12 @@ class WholeDetector(WholeModel):
         return boxes[keep], scores[keep], labels[keep].int()
 
     def _best(self, logits: Tensor, deltas: Tensor,
-              priors: Tensor) -> Tuple[Tensor, ...]:
-        """Scores, labels, deltas and priors of a level's ``nms_pre`` best
-        pairs of a prior and a class."""
+              priors: Tensor) -> tuple[Tensor, ...]:
+        """Return the ``nms_pre`` best pairs of a prior and a class of a level.
+
+        Returns:
+            tuple[Tensor, ...]: Their scores, labels, deltas and priors.
+        """
         scores = self._activate(logits)
         count, classes = scores.shape
         # Filled up with what the threshold drops, as small maps have fewer.
@@ -325,7 +376,7 @@ class WholeDetector(WholeModel):
 
 
 def _rows(x: Tensor, length: int) -> Tensor:
-    """(C, H, W) to (H * W * C / length, length).
+    """Reshape a map (C, H, W) to (H * W * C / length, length).
 
     The clone is for ExecuTorch, where a map that was channels last while it
     was recorded has no such strides any more.

@@ -1,23 +1,25 @@
-"""Metrics of an exported model on a config's test data."""
-from typing import Dict, List, Optional
-
+"""Measure an exported model on a config's test data."""
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, EVALUATOR, METRICS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 
-from . import build, verify
-from .infer import ExportedModel, place_back, prepare, read_picture
+from emo_mm.apis import init_model
+from emo_mm.libraries import library_of
 
-# Steps that change a picture's size or crop it: the runner's part here.
+from . import verify
+from .infer import ExportedModel, place_back, prepare, read_image
+
+# Steps that change an image's size or crop it, which is done here by the
+# exported model's own rules.
 _SIZE_STEPS = ('Resize', 'ResizeEdge', 'CenterCrop', 'Pad')
 
 
 def evaluate(cfg: Config,
              model: ExportedModel,
-             checkpoint: Optional[str] = None,
-             limit: Optional[int] = None) -> List[Dict[str, float]]:
+             checkpoint: str | None = None,
+             limit: int | None = None) -> list[dict[str, float]]:
     """Run an exported model over the test data and compute its metrics.
 
     Args:
@@ -26,7 +28,7 @@ def evaluate(cfg: Config,
         model (ExportedModel): The model.
         checkpoint (str, optional): Weights that PyTorch is to be measured
             with as well, on the same images. Defaults to None.
-        limit (int, optional): Number of pictures. Defaults to None, all.
+        limit (int, optional): Number of images. Defaults to None, all.
 
     Returns:
         list[dict[str, float]]: Metrics of the exported model and, with
@@ -38,7 +40,7 @@ def evaluate(cfg: Config,
     init_default_scope(cfg.default_scope)
     torch_model = None
     if checkpoint:
-        torch_model = build.load_model(cfg, checkpoint)[0]
+        torch_model = init_model(cfg, checkpoint)
     dataset = DATASETS.build(_without_resizing(cfg))
     _check_fits(model, dataset, cfg)
     predictors = [model.results]
@@ -51,10 +53,10 @@ def evaluate(cfg: Config,
     count = min(limit or len(dataset), len(dataset))
     for i in range(count):
         sample = dataset[i]['data_samples']
-        picture = read_picture(sample.img_path)
-        image, area = prepare(picture, model.metadata)
+        original = read_image(sample.img_path)
+        image, area = prepare(original, model.metadata)
         for predictor, evaluator in zip(predictors, evaluators):
-            results = place_back(predictor(image), area, picture.size)
+            results = place_back(predictor(image), area, original.size)
             evaluator.process([_with_results(sample.clone(), results)])
     return [{
         name: float(value)
@@ -63,7 +65,7 @@ def evaluate(cfg: Config,
 
 
 def _without_resizing(cfg: Config) -> dict:
-    """The test data set, whose annotations keep the pictures' own size."""
+    """Return the test data set, with annotations in the images' own size."""
     settings = cfg.test_dataloader.dataset.to_dict()
     inner = settings
     while isinstance(inner.get('dataset'), dict):
@@ -88,7 +90,7 @@ def _build_evaluator(cfg: Config):
 
 
 def _check_fits(model: ExportedModel, dataset, cfg: Config) -> None:
-    task = build.SUPPORTED_HEADS[cfg.default_scope][2].task
+    task = library_of(cfg).task
     if model.metadata['task'] != task:
         raise ValueError(f"The model's task is {model.metadata['task']}, the "
                          f"config's {task}.")
@@ -99,8 +101,8 @@ def _check_fits(model: ExportedModel, dataset, cfg: Config) -> None:
             f"those of test_dataloader.dataset, {names[:8]}.")
 
 
-def _with_results(sample, results: Dict[str, np.ndarray]) -> dict:
-    """A data sample with results, as evaluators take it."""
+def _with_results(sample, results: dict[str, np.ndarray]) -> dict:
+    """Return a data sample with results, as evaluators take it."""
     if 'boxes' in results:
         sample.pred_instances = InstanceData(
             bboxes=torch.from_numpy(results['boxes']),

@@ -1,7 +1,7 @@
 """One writer for each format, and what each can hold.
 
-A writer takes a whole model and writes a file; the runner,
-``tools/deployment/infer.py``, has an opener for each.
+A writer takes an end-to-end model and writes a file; :mod:`.infer` has an
+opener for each. Files that take any size are written by tracing.
 """
 import importlib.util
 import io
@@ -10,13 +10,15 @@ import os
 import sys
 import warnings
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Optional, Tuple
 
 import torch
 
-from .end_to_end import WholeDetector, WholeModel
+from emo_mm.inference import make_exportable
+
+from .end_to_end import EndToEndDetector, EndToEndModel, Size
 
 METADATA_FILE = 'metadata.json'
 # The first opset with LayerNormalization is 17; 18 has the Resize that OpenCV
@@ -33,7 +35,7 @@ class Format:
         packages (tuple[str]): Modules that writing and running need.
         extra (str): Of our package, that installs them.
         precisions (tuple[str]): That it is worth writing in.
-        write (Callable): ``write(whole, image, path, metadata)``.
+        write (Callable): ``write(model, image, path, metadata)``.
         dynamic (bool): Whether it can hold any input size.
         nms (bool): Whether it can hold non-maximum suppression.
         input_type (str): The input's default type.
@@ -43,9 +45,9 @@ class Format:
             than the rest of this package's.
     """
     suffix: str
-    packages: Tuple[str, ...]
-    extra: Optional[str]
-    precisions: Tuple[str, ...]
+    packages: tuple[str, ...]
+    extra: str | None
+    precisions: tuple[str, ...]
     write: Callable
     dynamic: bool = False
     nms: bool = False
@@ -56,13 +58,13 @@ class Format:
 
 
 def pack(metadata: dict) -> dict:
-    """Values as JSON, for formats that hold strings only."""
+    """Return values as JSON, for formats that hold strings only."""
     return {key: json.dumps(value) for key, value in metadata.items()}
 
 
-def write_onnx(whole: WholeModel, image: torch.Tensor, path: Path,
+def write_onnx(model: EndToEndModel, image: torch.Tensor, path: Path,
                metadata: dict) -> None:
-    """ONNX, by the exporter that traces.
+    """Write ONNX, by the exporter that traces.
 
     The one that goes through ``torch.export`` takes minutes where sizes are
     symbols, and holds maps of one cell at the export size to one cell ever
@@ -72,62 +74,64 @@ def write_onnx(whole: WholeModel, image: torch.Tensor, path: Path,
     axes = None
     if metadata['input']['dynamic']:
         axes = dict(image={0: 'height', 1: 'width'})
-        if whole.task == 'segmentation':
+        if model.task == 'segmentation':
             axes['mask'] = {0: 'height', 1: 'width'}
-    if whole.task == 'detection':
+    if model.task == 'detection':
         axes = axes or {}
-        for name in whole.output_names:
+        for name in model.output_names:
             axes[name] = {0: 'detections'}
     names = list(metadata['outputs'])
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter('ignore')
         torch.onnx.export(
-            whole, (image, ),
+            model, (image, ),
             str(path),
             dynamo=False,
             opset_version=OPSET,
             input_names=['image'],
             output_names=names,
             dynamic_axes=axes)
-    model = onnx.load(str(path))
-    onnx.helper.set_model_props(model, pack(metadata))
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, str(path))
+    written = onnx.load(str(path))
+    onnx.helper.set_model_props(written, pack(metadata))
+    onnx.checker.check_model(written, full_check=True)
+    onnx.save(written, str(path))
 
 
-def write_openvino(whole: WholeModel, image: torch.Tensor, path: Path,
+def write_openvino(model: EndToEndModel, image: torch.Tensor, path: Path,
                    metadata: dict) -> None:
-    """OpenVINO's IR, an .xml with a .bin beside it, by way of ONNX."""
+    """Write OpenVINO's IR, an .xml with a .bin beside it, through ONNX."""
     import openvino
     onnx_file = path.with_suffix('.onnx')
     # Weights are halved by OpenVINO, which keeps what needs float32.
-    write_onnx(whole, image, onnx_file, metadata)
-    model = openvino.convert_model(str(onnx_file))
+    write_onnx(model, image, onnx_file, metadata)
+    converted = openvino.convert_model(str(onnx_file))
     onnx_file.unlink()
     # One that the converter makes of several operators loses its name.
-    for output, name in zip(model.outputs, metadata['outputs']):
+    for output, name in zip(converted.outputs, metadata['outputs']):
         output.get_tensor().set_names({name})
     for key, value in pack(metadata).items():
-        model.set_rt_info(value, ['emo_mm', key])
+        converted.set_rt_info(value, ['emo_mm', key])
     openvino.save_model(
-        model, str(path), compress_to_fp16=metadata['precision'] == 'float16')
+        converted,
+        str(path),
+        compress_to_fp16=metadata['precision'] == 'float16')
 
 
-def export_program(whole: WholeModel, image: torch.Tensor):
-    """``torch.export`` of a whole model, for one size.
+def export_program(model: EndToEndModel, image: torch.Tensor):
+    """Export a model by ``torch.export``, for one size.
 
     With symbols for height and width it takes minutes, and the guards that it
     leaves refuse most other sizes (torch 2.11).
     """
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter('ignore')
-        return torch.export.export(whole, (image, ), strict=False)
+        return torch.export.export(model, (image, ), strict=False)
 
 
-def write_exported_program(whole: WholeModel, image: torch.Tensor, path: Path,
-                           metadata: dict) -> None:
-    """PyTorch's own archive; it loads without this package."""
-    program = export_program(whole, image)
+def write_exported_program(model: EndToEndModel, image: torch.Tensor,
+                           path: Path, metadata: dict) -> None:
+    """Write PyTorch's own archive; it loads without this package."""
+    program = export_program(model, image)
     text = json.dumps(metadata)
     # Its own writer aborts Python where the disk is full.
     archive = io.BytesIO()
@@ -135,52 +139,56 @@ def write_exported_program(whole: WholeModel, image: torch.Tensor, path: Path,
     path.write_bytes(archive.getbuffer())
 
 
-def write_tflite(whole: WholeModel, image: torch.Tensor, path: Path,
+def write_tflite(model: EndToEndModel, image: torch.Tensor, path: Path,
                  metadata: dict) -> None:
-    """LiteRT, formerly TensorFlow Lite."""
+    """Write LiteRT, formerly TensorFlow Lite."""
     import litert_torch
-    litert_torch.convert(whole, (image, )).export(str(path))
+    litert_torch.convert(model, (image, )).export(str(path))
     append_metadata(path, metadata)
 
 
-def write_executorch(whole: WholeModel, image: torch.Tensor, path: Path,
+def write_executorch(model: EndToEndModel, image: torch.Tensor, path: Path,
                      metadata: dict) -> None:
-    """ExecuTorch, for its XNNPACK backend."""
+    """Write ExecuTorch, for its XNNPACK backend."""
     # It runs this program of its own, which an environment that is not
     # activated has not on PATH.
     flatc = Path(sys.executable).with_name('flatc')
     if flatc.is_file():
         os.environ.setdefault('FLATC_EXECUTABLE', str(flatc))
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import \
-        XnnpackPartitioner
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
+        XnnpackPartitioner,
+    )
     from executorch.exir import to_edge_transform_and_lower
     program = to_edge_transform_and_lower(
-        export_program(whole, image), partitioner=[XnnpackPartitioner()])
+        export_program(model, image), partitioner=[XnnpackPartitioner()])
     path.write_bytes(program.to_executorch().buffer)
     append_metadata(path, metadata)
 
 
-def write_coreml(whole: WholeModel, image: torch.Tensor, path: Path,
+def write_coreml(model: EndToEndModel, image: torch.Tensor, path: Path,
                  metadata: dict) -> None:
-    """Core ML's ML Program, for iOS 18, with a picture as input."""
+    """Write Core ML's ML Program, for iOS 18, with an image as input."""
     import coremltools as ct
-    program = export_program(whole, image).run_decompositions({})
+    program = export_program(model, image).run_decompositions({})
     _drop_aliases(program.graph_module.graph)
     kinds = dict(float32=ct.precision.FLOAT32, float16=ct.precision.FLOAT16)
-    model = ct.convert(
+    converted = ct.convert(
         program,
         inputs=[ct.ImageType('image', image.shape)],
         outputs=[ct.TensorType(name) for name in metadata['outputs']],
         minimum_deployment_target=ct.target.iOS18,
         compute_precision=kinds[metadata['precision']])
-    model.short_description = f'{metadata["config"]}, {metadata["task"]}'
-    model.version = metadata['emo_mm']
-    model.user_defined_metadata.update(pack(metadata))
-    model.save(str(path))
+    converted.short_description = f'{metadata["config"]}, {metadata["task"]}'
+    converted.version = metadata['emo_mm']
+    converted.user_defined_metadata.update(pack(metadata))
+    converted.save(str(path))
 
 
 def _drop_aliases(graph: torch.fx.Graph) -> None:
-    """Slices that take all of a map become these; Core ML knows none."""
+    """Drop aliases, as slices that take all of a map become.
+
+    Core ML knows none.
+    """
     for node in graph.nodes:
         if node.target is torch.ops.aten.alias.default:
             node.replace_all_uses_with(node.args[0])
@@ -240,9 +248,6 @@ FORMATS = {
         runs=False,
         is_folder=True),
 }
-INT8 = ('int8 is not offered: quantised convolutions ran at 0.7 to 0.97 of '
-        "float32's speed, as the depth-wise ones and attention stay in "
-        'float32 between conversions. ')
 
 
 def check_format(name: str, precision: str, dynamic: bool, out: Path) -> None:
@@ -269,10 +274,9 @@ def check_format(name: str, precision: str, dynamic: bool, out: Path) -> None:
         raise ImportError(f'--format {name} needs {", ".join(missing)}, which '
                           f'is not installed: {remedy}')
     if precision not in kind.precisions:
-        reason = INT8 if precision == 'int8' else ''
         raise ValueError(
-            f'--precision {precision} with --format {name}: {reason}Choose '
-            f'from {", ".join(kind.precisions)}.')
+            f'--precision {precision} with --format {name}: choose from '
+            f'{", ".join(kind.precisions)}.')
     if dynamic and not kind.dynamic:
         able = [key for key, value in FORMATS.items() if value.dynamic]
         raise ValueError(
@@ -288,7 +292,7 @@ def check_format(name: str, precision: str, dynamic: bool, out: Path) -> None:
 
 
 def check_replaceable(out: Path, kind: Format) -> None:
-    """Only a file of the format is replaced, or a package of Core ML.
+    """Refuse to replace what is no file of the format.
 
     Raises:
         OSError: If ``out`` is something else.
@@ -303,29 +307,31 @@ def check_replaceable(out: Path, kind: Format) -> None:
                                 'a file.')
 
 
-def set_up(whole: WholeModel, name: str, precision: str,
-           size: Tuple[int, int]) -> None:
-    """Let a whole model compute what a format holds.
+def prepare(model: EndToEndModel, name: str, precision: str,
+            size: Size) -> None:
+    """Change a model so that it computes what a format holds.
 
     Args:
-        whole (WholeModel): It is changed.
+        model (EndToEndModel): It is changed; once more changes nothing.
         name (str): A key of ``FORMATS``.
         precision (str): One of the format's.
         size (tuple[int, int]): Height and width of the input.
     """
     kind = FORMATS[name]
-    whole.channels_first = name == 'coreml'
-    if name != 'openvino' and name != 'coreml':
+    # ExecuTorch refuses maps that are channels last.
+    make_exportable(model.model, channels_last=name != 'executorch')
+    model.channels_first = name == 'coreml'
+    if name not in ('openvino', 'coreml'):
         # These two convert a float32 model themselves.
-        whole.to_precision(getattr(torch, precision))
-    if isinstance(whole, WholeDetector):
-        whole.with_nms = kind.nms
+        model.to_precision(getattr(torch, precision))
+    if isinstance(model, EndToEndDetector):
+        model.with_nms = kind.nms
         if not kind.nms:
-            whole.fix_size(size)
+            model.fix_size(size)
 
 
 def fallback(name: str, precision: str) -> str:
-    """A line that says so where this CPU computes in another precision."""
+    """Return a line where this CPU computes in another precision, or ''."""
     if (name, precision) != ('openvino', 'bfloat16'):
         return ''
     import openvino

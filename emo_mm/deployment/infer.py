@@ -1,4 +1,4 @@
-"""Run an exported model on pictures and draw what it finds.
+"""Run an exported model on images and draw what it finds.
 
 Needs numpy, Pillow and the runtime of the model's format, nothing else; the
 file can be copied to a device alone.
@@ -22,16 +22,18 @@ METADATA_FILE = 'metadata.json'
 # --- Formats ----------------------------------------------------------------
 # Each opener returns the metadata and a function of one array that returns
 # the outputs in the model's order.
-def _open_onnx(path):
+def _open_onnx(path, threads):
     import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
     session = onnxruntime.InferenceSession(
-        str(path), providers=['CPUExecutionProvider'])
+        str(path), options, providers=['CPUExecutionProvider'])
     name = session.get_inputs()[0].name
     metadata = session.get_modelmeta().custom_metadata_map
     return metadata, lambda image: session.run(None, {name: image})
 
 
-def _open_openvino(path):
+def _open_openvino(path, threads):
     import openvino
     core = openvino.Core()
     model = core.read_model(path)
@@ -44,8 +46,10 @@ def _open_openvino(path):
     hints = dict(float32='f32', float16='f32', bfloat16='bf16')
     # Left alone, some CPUs would compute float32 models in bfloat16.
     precision = json.loads(metadata.get('precision', '"float32"'))
-    compiled = core.compile_model(
-        model, 'CPU', {'INFERENCE_PRECISION_HINT': hints[precision]})
+    settings = {'INFERENCE_PRECISION_HINT': hints[precision]}
+    if threads:
+        settings['INFERENCE_NUM_THREADS'] = threads
+    compiled = core.compile_model(model, 'CPU', settings)
     outputs = compiled.outputs
 
     def run(image):
@@ -55,7 +59,7 @@ def _open_openvino(path):
     return metadata, run
 
 
-def _open_exported_program(path):
+def _open_exported_program(path, threads):
     import torch
     import torchvision  # noqa: F401 registers NMS
     extra = {METADATA_FILE: ''}
@@ -68,13 +72,13 @@ def _open_exported_program(path):
     return _decode(extra[METADATA_FILE]), run
 
 
-def _open_tflite(path):
+def _open_tflite(path, threads):
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
         from tflite_runtime.interpreter import Interpreter
     metadata = _read_appended(path)
-    interpreter = Interpreter(model_path=str(path))
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
     interpreter.allocate_tensors()
     # Signatures name outputs output_0, output_1, …; details are unordered.
     runner = interpreter.get_signature_runner()
@@ -88,7 +92,7 @@ def _open_tflite(path):
     return metadata, run
 
 
-def _open_executorch(path):
+def _open_executorch(path, threads):
     import torch
     from executorch.runtime import Runtime
     metadata = _read_appended(path)
@@ -130,6 +134,8 @@ class ExportedModel:
 
     Args:
         path (str): The file, whose suffix names the format.
+        threads (int, optional): Threads of ONNX Runtime, OpenVINO or LiteRT.
+            Defaults to None, the runtime's own choice.
 
     Attributes:
         metadata (dict): Task, class names, input and so on, as
@@ -141,7 +147,7 @@ class ExportedModel:
         ValueError: If the file is damaged or not of ours.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, threads=None):
         path = Path(path)
         if path.suffix not in OPENERS:
             raise ValueError(f'{path}: the suffix must be one of '
@@ -150,7 +156,7 @@ class ExportedModel:
             raise FileNotFoundError(f'{path}: there is no such file.')
         opener, packages = OPENERS[path.suffix]
         try:
-            metadata, self._run = opener(path)
+            metadata, self._run = opener(path, threads)
         except ImportError as error:
             raise ImportError(
                 f'{path} needs {packages}: pip install '
@@ -166,7 +172,7 @@ class ExportedModel:
         }
 
     def outputs(self, image):
-        """What the model itself returns, by name.
+        """Return what the model itself returns, by name.
 
         Args:
             image (ndarray): RGB, 0 to 255, of shape (H, W, 3).
@@ -175,8 +181,11 @@ class ExportedModel:
         return dict(zip(self.metadata['outputs'], self._run(image)))
 
     def results(self, image):
-        """Boxes, scores and labels, a mask, or probabilities of an image of
-        the model's input size."""
+        """Return boxes, scores and labels, a mask, or probabilities.
+
+        Args:
+            image (ndarray): Of the model's input size, see :meth:`outputs`.
+        """
         outputs = self.outputs(image)
         if self.metadata['task'] == 'detection':
             if not self.metadata['nms']['inside']:
@@ -188,63 +197,68 @@ class ExportedModel:
             }
         return outputs
 
-    def __call__(self, picture):
-        """The same of a picture (PIL.Image) of any size, in its pixels."""
-        picture = to_rgb(picture)
-        image, area = prepare(picture, self.metadata)
-        return place_back(self.results(image), area, picture.size)
+    def __call__(self, image):
+        """Return the same for an image of any size, in its pixels.
+
+        Args:
+            image (PIL.Image): Of any mode.
+        """
+        image = to_rgb(image)
+        resized, area = prepare(image, self.metadata)
+        return place_back(self.results(resized), area, image.size)
 
 
-# --- Pictures ---------------------------------------------------------------
-def read_picture(path):
-    """A file's picture as RGB, turned upright as its EXIF data ask for.
+# --- Images -----------------------------------------------------------------
+def read_image(path):
+    """Read a file's image as RGB, turned upright as its EXIF data ask for.
 
     Raises:
-        OSError: If the file is missing or no picture.
+        OSError: If the file is missing or no image.
     """
     try:
-        with Image.open(path) as picture:
-            return to_rgb(ImageOps.exif_transpose(picture))
+        with Image.open(path) as image:
+            return to_rgb(ImageOps.exif_transpose(image))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise OSError(
-            f'{path} cannot be read as a picture: {error}') from error
+        raise OSError(f'{path} cannot be read as an image: {error}') from error
 
 
-def to_rgb(picture):
-    """A picture of any mode as RGB.
+read_picture = read_image  # the name in 0.1
+
+
+def to_rgb(image):
+    """Convert an image of any mode to RGB.
 
     Raises:
         ValueError: If its values are no grey levels of 8 or 16 bits.
     """
-    if picture.mode[0] not in 'IF':
-        return picture.convert('RGB')
+    if image.mode[0] not in 'IF':
+        return image.convert('RGB')
     # Pillow would clip 16 bits at 255.
-    values = np.asarray(picture)
-    if picture.mode == 'F' or values.min() < 0 or values.max() > 65535:
-        raise ValueError(
-            f'its mode is {picture.mode}, not one of 8 or 16 bits')
+    values = np.asarray(image)
+    if image.mode == 'F' or values.min() < 0 or values.max() > 65535:
+        raise ValueError(f'its mode is {image.mode}, not one of 8 or 16 bits')
     return Image.fromarray((values >> 8).astype(np.uint8)).convert('RGB')
 
 
-def prepare(picture, metadata):
-    """Bring a picture to a size that the model takes.
+def prepare(original, metadata):
+    """Resize an image to a size that the model takes.
 
     Args:
-        picture (PIL.Image): RGB.
+        original (PIL.Image): RGB.
         metadata (dict): Of the model.
 
     Returns:
-        tuple: The image (H, W, 3), and the area of it, as width and height,
-        that shows the picture.
+        tuple: The input (H, W, 3), and the area of it, as width and height,
+        that shows the image.
     """
     how, size = metadata['resize'], metadata['input']
-    width, height = picture.size
+    width, height = original.size
     wanted = None if size['dynamic'] else (size['width'], size['height'])
     if how['mode'] == 'crop':
         target = (how['width'], how['height'])
         short = min(width, height)
         image = resize(
-            picture,
+            original,
             [int(how['short'] * side / short)
              for side in (width, height)], how)
         left, top = (int(round((old - new) / 2))
@@ -255,7 +269,7 @@ def prepare(picture, metadata):
         return image, target
     if how['mode'] == 'stretch':
         target = wanted or (how['width'], how['height'])
-        return resize(picture, target, how), target
+        return resize(original, target, how), target
     if wanted:
         scale = min(wanted[0] / width, wanted[1] / height)
     elif how['mode'] == 'fit':
@@ -264,7 +278,7 @@ def prepare(picture, metadata):
     else:
         scale = 1.
     area = tuple(max(1, int(side * scale + 0.5)) for side in (width, height))
-    image = resize(picture, area, how)
+    image = resize(original, area, how)
     if wanted:  # the rest is grey that normalises to zero
         padded = np.empty((wanted[1], wanted[0], 3), np.uint8)
         padded[:] = np.round(metadata['normalisation']['mean'])
@@ -273,22 +287,22 @@ def prepare(picture, metadata):
     return image, area
 
 
-def resize(picture, size, how):
-    """Resize as the training's test pipeline does.
+def resize(original, size, how):
+    """Resize an image as the config's test pipeline does.
 
     Args:
-        picture (PIL.Image): RGB.
+        original (PIL.Image): RGB.
         size (tuple[int, int]): Width and height.
         how (dict): ``filter`` is 'bilinear' or 'bicubic'; ``antialias`` says
             whether shrinking averages (Pillow) or samples (OpenCV).
     """
     size = tuple(size)
-    if picture.size == size:
-        return np.array(picture)
+    if original.size == size:
+        return np.array(original)
     if how['antialias'] or how['filter'] != 'bilinear':
         kind = getattr(Image.Resampling, how['filter'].upper())
-        return np.array(picture.resize(size, kind))
-    image = np.asarray(picture, np.float32)
+        return np.array(original.resize(size, kind))
+    image = np.asarray(original, np.float32)
     for axis, length in ((0, size[1]), (1, size[0])):
         old = image.shape[axis]
         position = (np.arange(length) + 0.5) * (old / length) - 0.5
@@ -302,12 +316,12 @@ def resize(picture, size, how):
 
 
 def place_back(results, area, size):
-    """Results in the model's input to results in the picture's pixels.
+    """Scale results from the model's input to the image's pixels.
 
     Args:
         results (dict): Of :meth:`ExportedModel.results`.
-        area (tuple[int, int]): Width and height that show the picture.
-        size (tuple[int, int]): Width and height of the picture.
+        area (tuple[int, int]): Width and height that show the image.
+        size (tuple[int, int]): Width and height of the image.
     """
     if 'mask' in results:
         mask = results['mask'][:area[1], :area[0]]
@@ -324,7 +338,7 @@ def place_back(results, area, size):
 
 # --- Boxes of formats without NMS -------------------------------------------
 def choose_boxes(boxes, scores, settings):
-    """Non-maximum suppression for formats that cannot hold it.
+    """Suppress non-maximum boxes, for formats that cannot hold NMS.
 
     Args:
         boxes (ndarray): Of all priors, (P, 4).
@@ -368,65 +382,99 @@ def choose_boxes(boxes, scores, settings):
 
 
 # --- Drawing ----------------------------------------------------------------
-def color_of(label):
-    """A color of its own for each class id, far from its neighbours'."""
-    hue = label * 0.381966 % 1 * 6
-    channels = [abs((hue + shift) % 6 - 3) - 1 for shift in (0, 4, 2)]
-    light = 1. if label % 2 == 0 else 0.7
-    return tuple(
-        int(255 * light * min(max(value, 0), 1)) for value in channels)
+# Hues in degrees that look evenly spaced: green fills much of the circle.
+_HUES = (0, 28, 52, 85, 140, 178, 205, 235, 275, 305, 335, 360)
+# Value and saturation of the first ring of hues, the second and the third.
+_RINGS = ((1., 1.), (0.6, 1.), (1., 0.45))
+_PER_RING = 10
 
 
-def _readable_on(color):
-    """Black or white."""
-    light = np.dot(color, (0.3, 0.59, 0.11)) > 110
+def distinct_colors(count):
+    """Return a list of RGB colours of well-spaced hues, one for each class."""
+    rings = min(-(-count // _PER_RING), len(_RINGS))
+    hues = -(-count // max(rings, 1))
+    colors = []
+    for label in range(count):
+        value, saturation = _RINGS[label % rings]
+        # Rings are turned against each other.
+        turn = (label // rings + label % rings / rings) / hues
+        hue = np.interp(turn, np.linspace(0, 1, len(_HUES)), _HUES) / 60
+        channels = [abs((hue + shift) % 6 - 3) - 1 for shift in (0, 4, 2)]
+        colors.append(
+            tuple(
+                int(255 * value * (1 - saturation *
+                                   (1 - min(max(channel, 0), 1))))
+                for channel in channels))
+    return colors
+
+
+def class_colors(metadata):
+    """Return the data set's palette or, where it has none, other colours."""
+    palette = metadata.get('palette')
+    if palette:
+        return [tuple(color) for color in palette]
+    return distinct_colors(len(metadata['classes']))
+
+
+def readable_on(color):
+    """Return black or white, whichever contrasts more with a colour."""
+    # WCAG 2's relative luminance, and the one from which both are as far.
+    linear = (np.array(color) / 255)**2.2
+    light = linear @ (0.2126, 0.7152, 0.0722) > 0.179
     return (0, 0, 0) if light else (255, 255, 255)
 
 
-def draw(picture, results, metadata, threshold=0.3):
-    """The picture with boxes, a coloured mask or the best five classes."""
-    picture = to_rgb(picture)
-    classes = metadata['classes']
-    size = max(11, max(picture.size) // 60)
-    font = ImageFont.load_default(size)
+def draw(image, results, metadata, threshold=0.3):
+    """Draw boxes, a coloured mask or the best five classes on an image."""
+    image = to_rgb(image)
+    classes, colors = metadata['classes'], class_colors(metadata)
+    font = ImageFont.load_default(max(11, max(image.size) // 60))
     if 'mask' in results:
-        colors = np.array([color_of(i) for i in range(len(classes))], np.uint8)
-        overlay = Image.fromarray(colors[results['mask']])
-        picture = Image.blend(picture, overlay, 0.5)
+        overlay = np.array(colors, np.uint8)[results['mask']]
+        image = Image.blend(image, Image.fromarray(overlay), 0.5)
         ids, counts = np.unique(results['mask'], return_counts=True)
-        lines = [(classes[i], color_of(i)) for i in ids[np.argsort(-counts)]]
-        return _write_lines(picture, lines[:12], font)
+        shown = ids[np.argsort(-counts)][:12]
+        return _draw_list(image, [(classes[i], colors[i]) for i in shown],
+                          font)
     if 'probabilities' in results:
         probabilities = results['probabilities']
         best = np.argsort(-probabilities)[:5]
-        lines = [(f'{classes[i]} {probabilities[i]:.3f}', (255, 255, 255))
+        lines = [(f'{classes[i]} {probabilities[i]:.3f}', (0, 0, 0))
                  for i in best]
-        return _write_lines(picture, lines, font)
-    pen = ImageDraw.Draw(picture)
+        return _draw_list(image, lines, font)
+    return _draw_boxes(image, results, classes, colors, threshold, font)
+
+
+def _draw_list(image, lines, font):
+    pen = ImageDraw.Draw(image)
+    for i, (text, color) in enumerate(lines):
+        _write(pen, (4, 4 + font.size * 1.3 * i), text, color, font)
+    return image
+
+
+def _draw_boxes(image, results, classes, colors, threshold, font):
+    pen = ImageDraw.Draw(image)
     for box, score, label in zip(results['boxes'], results['scores'],
                                  results['labels']):
         if score < threshold:
             continue
-        color = color_of(int(label))
-        pen.rectangle([float(x) for x in box], outline=color, width=size // 5)
-        text = f'{classes[label]} {score:.2f}'
-        corner = float(box[0]), max(0., float(box[1]) - size)
-        pen.rectangle(pen.textbbox(corner, text, font), fill=color)
-        pen.text(corner, text, fill=_readable_on(color), font=font)
-    return picture
+        color = colors[label]
+        pen.rectangle([float(x) for x in box],
+                      outline=color,
+                      width=int(font.size) // 5)
+        corner = float(box[0]), max(0., float(box[1]) - font.size)
+        _write(pen, corner, f'{classes[label]} {score:.2f}', color, font)
+    return image
 
 
-def _write_lines(picture, lines, font):
-    pen = ImageDraw.Draw(picture)
-    for i, (text, color) in enumerate(lines):
-        corner = (4, 4 + font.size * 1.2 * i)
-        pen.rectangle(pen.textbbox(corner, text, font), fill=(0, 0, 0))
-        pen.text(corner, text, fill=color, font=font)
-    return picture
+def _write(pen, corner, text, color, font):
+    """Write text on a field of a colour."""
+    pen.rectangle(pen.textbbox(corner, text, font), fill=color)
+    pen.text(corner, text, fill=readable_on(color), font=font)
 
 
 def summary(results, metadata, threshold=0.3):
-    """Results as plain values, for JSON."""
+    """Return results as plain values, for JSON."""
     classes = metadata['classes']
     if 'mask' in results:
         ids, counts = np.unique(results['mask'], return_counts=True)
@@ -452,39 +500,42 @@ def summary(results, metadata, threshold=0.3):
     ]
 
 
-def parse_args():
+def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('model', help=f'one of {", ".join(OPENERS)}')
-    parser.add_argument('images', nargs='+', help='pictures')
+    parser.add_argument(
+        'model', help=f'an exported file ({", ".join(OPENERS)})')
+    parser.add_argument('images', nargs='+', help='paths of images')
     parser.add_argument(
         '--out-dir',
         type=Path,
         default=Path('drawn'),
-        help='where to draw; defaults to %(default)s')
+        help='folder for the drawn images; defaults to %(default)s')
     parser.add_argument(
         '--threshold',
         type=float,
         default=0.3,
         help='lowest score of a box to show; defaults to %(default)s')
     parser.add_argument(
-        '--json', action='store_true', help='print results, draw nothing')
-    return parser.parse_args()
+        '--json',
+        action='store_true',
+        help='print the results and draw nothing')
+    return parser.parse_args(argv)
 
 
 def targets(paths, folder):
-    """Where each picture is drawn, a place of its own.
+    """Return where each image is drawn, a path of its own.
 
     Raises:
         FileNotFoundError: If one of the paths is no file.
-        ValueError: If a picture would be drawn over itself.
+        ValueError: If an image would be drawn over itself.
     """
     stems = [Path(path).stem for path in paths]
     places = []
     for i, (path, stem) in enumerate(zip(paths, stems)):
         if Path(path).is_dir():
-            raise FileNotFoundError(f'{path} is a folder. Give the pictures '
+            raise FileNotFoundError(f'{path} is a folder. Give the images '
                                     f'in it: {Path(path) / "*"}')
         if not Path(path).is_file():
             raise FileNotFoundError(f'{path}: there is no such file.')
@@ -496,10 +547,10 @@ def targets(paths, folder):
     return places
 
 
-def main():
+def main(argv=None):
     """Run the command line; an error ends it in one line."""
     try:
-        _run(parse_args())
+        _run(parse_args(argv))
     except (ImportError, OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
 
@@ -509,12 +560,12 @@ def _run(args):
     model = ExportedModel(args.model)
     found = {}
     for path, target in zip(args.images, places):
-        picture = read_picture(path)
-        results = model(picture)
+        image = read_image(path)
+        results = model(image)
         found[path] = summary(results, model.metadata, args.threshold)
         if not args.json:
             args.out_dir.mkdir(parents=True, exist_ok=True)
-            draw(picture, results, model.metadata, args.threshold).save(target)
+            draw(image, results, model.metadata, args.threshold).save(target)
             print(f'{path} -> {target}')
     if args.json:
         json.dump(found, sys.stdout, indent=1, ensure_ascii=False)

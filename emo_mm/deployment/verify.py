@@ -1,12 +1,14 @@
-"""Comparison of an exported model with the libraries' own predictions."""
+"""Compare an exported model with the libraries' own predictions."""
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchvision.ops import box_iou
 
-from .end_to_end import WholeDetector, WholeModel
+from emo_mm.libraries import library_of
+
+from .end_to_end import EndToEndDetector, EndToEndModel
 
 
 @dataclass(frozen=True)
@@ -38,93 +40,74 @@ SLACK = 0.02
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One comparison: what of, its figure, and whether it is good enough."""
+class Comparison:
+    """What was compared, its figure, and whether it is good enough."""
     text: str
     passed: bool
 
 
-class VerificationError(Exception):
+class VerificationError(RuntimeError):
     """An exported model does not compute what PyTorch computes."""
 
 
 # --- PyTorch's side ---------------------------------------------------------
-def predict(model: nn.Module, image: np.ndarray) -> Dict[str, np.ndarray]:
-    """Results of a picture by the library's own ``predict``.
+def predict(model: nn.Module, image: np.ndarray) -> dict[str, np.ndarray]:
+    """Return results of an image by the library's own ``predict``.
 
     Args:
-        model (nn.Module): Of mmpretrain, mmdet or mmseg.
+        model (nn.Module): Of :func:`emo_mm.apis.init_model`.
         image (ndarray): RGB, 0 to 255, of shape (H, W, 3).
 
     Returns:
-        dict: As the exported model's runner returns them.
+        dict: As :meth:`.infer.ExportedModel.results` returns them.
     """
+    library = library_of(model.cfg)
     # The libraries' pipelines hand over BGR.
     inputs = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)
-    sample = _data_sample(model, tuple(image.shape[:2]))
+    sample = library.make_data_sample(image.shape[:2])
     with torch.no_grad():
         result, = model.test_step(dict(inputs=[inputs], data_samples=[sample]))
-    if hasattr(model, 'bbox_head'):
-        found = result.pred_instances
-        return dict(
-            boxes=found.bboxes.numpy(),
-            scores=found.scores.numpy(),
-            labels=found.labels.numpy())
-    if hasattr(model, 'decode_head'):
-        return dict(mask=result.pred_sem_seg.data[0].numpy())
-    return dict(probabilities=result.pred_score.numpy())
+    return library.read_results(result)
 
 
-def _data_sample(model: nn.Module, size: Tuple[int, int]):
-    metainfo = dict(ori_shape=size, img_shape=size, scale_factor=(1., 1.))
-    if hasattr(model, 'bbox_head'):
-        from mmdet.structures import DetDataSample
-        return DetDataSample(metainfo=metainfo)
-    if hasattr(model, 'decode_head'):
-        from mmseg.structures import SegDataSample
-        return SegDataSample(metainfo=metainfo)
-    from mmpretrain.structures import DataSample
-    return DataSample(metainfo=metainfo)
-
-
-def raw_outputs(whole: WholeModel, image: np.ndarray) -> List[Tensor]:
-    """The network's own outputs for a picture, see ``whole.raw_names``."""
+def raw_outputs(model: EndToEndModel, image: np.ndarray) -> list[Tensor]:
+    """Return the network's own outputs, see ``model.raw_names``."""
     image = torch.from_numpy(image).permute(2, 0, 1)[None]
     with torch.no_grad():
-        raw = whole.network(whole.prepare(image))
-        return list(whole.raw_results(raw))
+        raw = model.network(model.prepare(image))
+        return list(model.raw_results(raw))
 
 
 # --- Comparisons ------------------------------------------------------------
-def compare_raw(names: Tuple[str, ...], expected: List[Tensor],
-                outputs: Dict[str, np.ndarray],
-                tolerance: Tolerance) -> List[Finding]:
-    """Largest differences of the network's outputs, over the largest value."""
-    findings = []
+def compare_raw(names: tuple[str, ...], expected: list[Tensor],
+                outputs: dict[str, np.ndarray],
+                tolerance: Tolerance) -> list[Comparison]:
+    """Compare the network's outputs, each over its largest value."""
+    comparisons = []
     for name, tensor in zip(names, expected):
         tensor, output = tensor.numpy(), outputs[f'raw_{name}']
         if tensor.shape != output.shape:
-            findings.append(
-                Finding(f'{name}: shape {output.shape}, not {tensor.shape}',
-                        False))
+            comparisons.append(
+                Comparison(f'{name}: shape {output.shape}, not {tensor.shape}',
+                           False))
             continue
         scale = np.abs(tensor).max()
         difference = float(np.abs(tensor - output).max() / scale)
-        findings.append(
-            Finding(
+        comparisons.append(
+            Comparison(
                 f'{name}: largest difference {difference:.1e} of the '
                 'largest value', difference <= tolerance.raw))
-    return findings
+    return comparisons
 
 
-def compare_results(expected: Dict[str, np.ndarray], results: Dict[str,
+def compare_results(expected: dict[str, np.ndarray], results: dict[str,
                                                                    np.ndarray],
-                    tolerance: Tolerance) -> Finding:
+                    tolerance: Tolerance) -> Comparison:
     """Compare what a user sees.
 
     Args:
         expected (dict): Of :func:`predict`.
-        results (dict): Of the runner.
+        results (dict): Of the exported model.
         tolerance (Tolerance): Of the precision.
     """
     if 'mask' in expected:
@@ -135,10 +118,10 @@ def compare_results(expected: Dict[str, np.ndarray], results: Dict[str,
     return _compare_boxes(expected, results, tolerance)
 
 
-def check_choice(whole: WholeDetector, raw: List[Tensor],
-                 results: Dict[str, np.ndarray], size: Tuple[int, int],
-                 tolerance: Tolerance) -> Finding:
-    """Whether boxes are what NMS may leave of PyTorch's candidates.
+def check_choice(model: EndToEndDetector, raw: list[Tensor],
+                 results: dict[str, np.ndarray], size: tuple[int, int],
+                 tolerance: Tolerance) -> Comparison:
+    """Check that boxes are what NMS may leave of PyTorch's candidates.
 
     Where scores are equal, or an overlap is at its threshold, to the last
     bits, NMS has several outcomes. In each of them, every box is a candidate,
@@ -146,15 +129,15 @@ def check_choice(whole: WholeDetector, raw: List[Tensor],
     no lower score.
 
     Args:
-        whole (WholeDetector): In PyTorch.
+        model (EndToEndDetector): In PyTorch.
         raw (list[Tensor]): Its raw outputs.
-        results (dict): Of the runner.
-        size (tuple[int, int]): Height and width of the picture.
+        results (dict): Of the exported model.
+        size (tuple[int, int]): Height and width of the image.
         tolerance (Tolerance): Of the precision.
     """
     boxes, scores, labels = (
-        part.numpy() for part in whole.candidates(*raw, size))
-    nms = whole.settings.nms
+        part.numpy() for part in model.candidates(*raw, size))
+    nms = model.settings.nms
     offset = 0. if nms.get('class_agnostic', False) else 2. * sum(size)
     apart = boxes + offset * labels[:, None]
     chosen = results['boxes'] + offset * results['labels'][:, None]
@@ -167,10 +150,10 @@ def check_choice(whole: WholeDetector, raw: List[Tensor],
     overlaps = _overlaps(apart, chosen)
     suppressed = ((overlaps >= nms.iou_threshold - SLACK) &
                   (results['scores'][None] >= lowest[:, None])).any(1)
-    if len(chosen) == whole.settings.max_per_img:
+    if len(chosen) == model.settings.max_per_img:
         suppressed |= results['scores'].min() >= lowest
     wrong = len(known) - sum(known) + close.sum() + (~suppressed).sum()
-    return Finding(
+    return Comparison(
         f'the boxes are {"" if wrong == 0 else "not "}what NMS leaves of '
         f"PyTorch's {len(boxes)} candidates, but for ties: {sum(known)} of "
         f'{len(known)} are candidates, {close.sum()} overlap, '
@@ -179,28 +162,24 @@ def check_choice(whole: WholeDetector, raw: List[Tensor],
 
 
 def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    inter = (high - low).clip(0).prod(-1)
-    areas = [(b[:, 2:] - b[:, :2]).prod(1) for b in (boxes, others)]
-    return inter / (areas[0][:, None] + areas[1][None] - inter)
+    return box_iou(torch.from_numpy(boxes), torch.from_numpy(others)).numpy()
 
 
 def _compare_masks(expected: np.ndarray, mask: np.ndarray,
-                   tolerance: Tolerance) -> Finding:
+                   tolerance: Tolerance) -> Comparison:
     if expected.shape != mask.shape:
-        return Finding(f'mask: shape {mask.shape}, not {expected.shape}',
-                       False)
+        return Comparison(f'mask: shape {mask.shape}, not {expected.shape}',
+                          False)
     same = float((expected == mask).mean())
-    return Finding(
+    return Comparison(
         f'mask: {same:.4%} of {mask.size} pixels are the same '
         f'({len(np.unique(expected))} classes)', same >= tolerance.mask)
 
 
 def _compare_top5(expected: np.ndarray, output: np.ndarray,
-                  tolerance: Tolerance) -> Finding:
+                  tolerance: Tolerance) -> Comparison:
     if expected.shape != output.shape:
-        return Finding(
+        return Comparison(
             f'probabilities: shape {output.shape}, not {expected.shape}',
             False)
     wanted, found = (
@@ -210,15 +189,15 @@ def _compare_top5(expected: np.ndarray, output: np.ndarray,
     gap = float(np.abs(expected[wanted] - expected[found]).max())
     same = gap <= tolerance.raw * expected.max()
     passed = same and difference <= tolerance.score
-    return Finding(
+    return Comparison(
         f'probabilities: largest difference {difference:.1e}, top 5 '
         f'{"the same" if same else f"{found.tolist()}, not {wanted.tolist()}"}'
         f' (top 1: class {wanted[0]}, {expected[wanted[0]]:.4f})', passed)
 
 
-def _compare_boxes(expected: Dict[str, np.ndarray], results: Dict[str,
+def _compare_boxes(expected: dict[str, np.ndarray], results: dict[str,
                                                                   np.ndarray],
-                   tolerance: Tolerance) -> Finding:
+                   tolerance: Tolerance) -> Comparison:
     missing, distance = _unmatched(expected, results, tolerance)
     extra, _ = _unmatched(results, expected, tolerance)
     total = max(len(expected['boxes']), len(results['boxes']), 1)
@@ -226,12 +205,12 @@ def _compare_boxes(expected: Dict[str, np.ndarray], results: Dict[str,
             f'{len(expected["boxes"])}; {missing} of its boxes missing, '
             f'{extra} others, largest distance of the rest {distance:.1e} '
             'pixels')
-    return Finding(text, missing + extra <= (1 - tolerance.same) * total)
+    return Comparison(text, missing + extra <= (1 - tolerance.same) * total)
 
 
-def _unmatched(boxes: Dict[str, np.ndarray], others: Dict[str, np.ndarray],
-               tolerance: Tolerance) -> Tuple[int, float]:
-    """How many boxes the others lack, and the matched ones' distance."""
+def _unmatched(boxes: dict[str, np.ndarray], others: dict[str, np.ndarray],
+               tolerance: Tolerance) -> tuple[int, float]:
+    """Count boxes that the others lack; measure the matched ones' distance."""
     lacking, largest = 0, 0.
     free = np.ones(len(others['boxes']), bool)
     for box, score, label in zip(*(boxes[name]
@@ -248,8 +227,10 @@ def _unmatched(boxes: Dict[str, np.ndarray], others: Dict[str, np.ndarray],
     return lacking, largest
 
 
-def other_sizes(size: Tuple[int, int]) -> List[Tuple[int, int]]:
-    """Four sizes of other aspects, most of them odd, to try a dynamic model.
+def other_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return four sizes of other aspects, to try a dynamic model.
+
+    Most of them are odd.
 
     Args:
         size (tuple[int, int]): Height and width of the export.

@@ -1,9 +1,9 @@
-"""What runs the training: runner, checks, schedules, hooks."""
-from .hooks import CurvesHook, ValPicturesHook
+"""What a training runs with: runner, schedules, hooks."""
+from .hooks import CurvesHook, ValImagesHook, ValPicturesHook
 from .runner import CheckedRunner
 from .schedulers import WarmupCosineLR, WarmupLR
 
 __all__ = [
-    'CheckedRunner', 'CurvesHook', 'ValPicturesHook', 'WarmupCosineLR',
-    'WarmupLR'
+    'CheckedRunner', 'CurvesHook', 'ValImagesHook', 'ValPicturesHook',
+    'WarmupCosineLR', 'WarmupLR'
 ]

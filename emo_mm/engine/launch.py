@@ -8,10 +8,7 @@ from mmengine.config import Config
 from mmengine.utils import get_installed_path
 
 from emo_mm.apis import find_config
-
-# default_scope of a config to the distribution with its tools.
-LIBRARIES = dict(
-    mmdet='mmdet', mmseg='mmsegmentation', mmpretrain='mmpretrain')
+from emo_mm.libraries import library_of
 
 
 def run_library_tool(name: str, description: str) -> None:
@@ -40,15 +37,11 @@ def run_library_tool(name: str, description: str) -> None:
 
 
 def library_tool(config: Path, name: str) -> Path:
-    """Path of a tool of the library that ``config`` is written for.
+    """Return the path of a tool of the library of a config.
 
     Raises:
         ValueError: If the config's ``default_scope`` is none of ours.
     """
-    scope = Config.fromfile(
-        config, import_custom_modules=False).get('default_scope')
-    if scope not in LIBRARIES:
-        raise ValueError(f'{config}: default_scope={scope!r} must be one of '
-                         f'{", ".join(LIBRARIES)}.')
-    root = Path(get_installed_path(LIBRARIES[scope]))
+    cfg = Config.fromfile(config, import_custom_modules=False)
+    root = Path(get_installed_path(library_of(cfg).distribution))
     return root / '.mim' / 'tools' / f'{name}.py'

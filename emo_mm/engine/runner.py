@@ -2,28 +2,45 @@
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
+from torch import nn
 
+from emo_mm.checks.compatibility import (
+    check_annotations,
+    check_complete,
+    check_num_classes,
+    check_same_labels,
+    classes_of,
+    describe_start,
+)
+from emo_mm.checks.config import (
+    check_data,
+    check_same_schedule,
+    describe_empty,
+    effective_batch,
+)
 from emo_mm.models import EMO, TimmFeatures
-from emo_mm.models.weights import explain_unreadable
+from emo_mm.models.weights import explain_unreadable, read_checkpoint
 
-from emo_mm.checks.config import (check_data, check_same_schedule, describe_empty,
-                     effective_batch)
-from emo_mm.checks.compatibility import (check_annotations, check_complete, check_num_classes,
-                  check_same_labels, describe_start)
+from .from_scratch import find_frozen
+
+# Where a checkpoint lists the backbones of its run that had no weights.
+_FROM_SCRATCH = 'from_scratch'
+_TRAIN = 'train_dataloader.dataset'
 
 
 @RUNNERS.register_module()
 class CheckedRunner(Runner):
-    """A Runner that stops at start where a config cannot work.
+    """A Runner that stops at the start where a config cannot work.
 
     ``runner_type = 'CheckedRunner'`` in a config selects it, as all configs
-    of this project do. See :mod:`emo_mm.checks.config`.
+    of this project do. See :mod:`emo_mm.checks` for what is checked, and
+    :mod:`emo_mm.engine.from_scratch` for backbones that start without
+    weights.
     """
 
     def train(self):
         """Check, then train."""
-        for loop in ('train', 'val'):
-            check_data(self.cfg, loop)
+        self._check_data('train', 'val')
         line, warning = effective_batch(self.cfg, self.world_size)
         self.logger.info(line)
         if warning:
@@ -32,45 +49,78 @@ class CheckedRunner(Runner):
 
     def val(self):
         """Check, then validate."""
-        check_data(self.cfg, 'val')
+        self._check_data('val')
         return super().val()
 
     def test(self):
         """Check, then test."""
-        check_data(self.cfg, 'test')
+        self._check_data('test')
         return super().test()
 
-    def build_train_loop(self, loop):
-        """Build the loop, whose data must fit the model."""
-        return self._with_fitting_data(super().build_train_loop(loop), 'train')
+    def _check_data(self, *loops: str) -> None:
+        for loop in loops:
+            check_data(self.cfg, loop)
 
-    def build_val_loop(self, loop):
-        """Build the loop, whose data must fit the model."""
-        return self._with_fitting_data(super().build_val_loop(loop), 'val')
+    def build_model(self, model) -> nn.Module:
+        """Build the model, frozen or not as its start requires.
 
-    def build_test_loop(self, loop):
-        """Build the loop, whose classes must be those of the model."""
-        return self._with_fitting_data(super().build_test_loop(loop), 'test')
+        That cannot wait for the weights: DistributedDataParallel wraps the
+        model right after.
+        """
+        resumed = None
+        if self._resume:
+            resumed = self._load_from or find_latest_checkpoint(self.work_dir)
+        if isinstance(model, dict) and (resumed or not self._load_from):
+            self._unfreeze_from_scratch(model, resumed)
+        model = super().build_model(model)
+        if resumed or self._load_from:
+            # Other weights, which may not be here, are not needed.
+            for module in model.modules():
+                if isinstance(module, (EMO, TimmFeatures)):
+                    module.is_init = True
+        return model
 
-    def _with_fitting_data(self, loop, name: str):
-        dataset = loop.dataloader.dataset
-        field = f'{name}_dataloader.dataset'
-        if isinstance(self._train_loop, BaseLoop):
-            check_same_labels(
-                _classes_of(dataset),
-                _classes_of(self._train_loop.dataloader.dataset), field,
-                'train_dataloader.dataset')
-        warning = check_num_classes(self._bare_model, dataset, field)
-        if warning:
-            self.logger.warning(warning)
-        if name != 'test':  # which may have no annotations
-            check_annotations(self._bare_model, dataset, field)
-        return loop
+    def _unfreeze_from_scratch(self, model: dict, resumed: str | None) -> None:
+        """Let backbones that start without weights train as a whole.
 
-    @property
-    def _bare_model(self):
-        return self.model.module if is_model_wrapper(
-            self.model) else self.model
+        A resumed run does as the interrupted one did.
+        """
+        found = list(find_frozen(model))
+        if found and resumed:
+            hub = read_checkpoint(resumed).get('message_hub') or {}
+            chosen = hub.get('runtime_info', {}).get(_FROM_SCRATCH, ())
+            found = [item for item in found if item[0] in chosen]
+        # So that the config that is dumped tells, too.
+        dumped = find_frozen(self.cfg.get('model') or {})
+        fields = [field for field, _, _ in found]
+        for field, _, settings in found:
+            text = ' and '.join(f'{k}={v}' for k, v in settings.items())
+            self.logger.info(
+                f'{field} starts without weights, so it trains as a whole: '
+                f'{text}, whatever the config says.')
+        for field, backbone, settings in [*found, *dumped]:
+            if field in fields:
+                backbone.update(settings)
+        if fields:
+            self.message_hub.update_info(_FROM_SCRATCH, fields)
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """Register mmengine's default hooks, curves and validation images.
+
+        A config replaces one by its name in ``default_hooks``, or leaves it
+        out by None.
+        """
+        # Not in a config that all share: mmengine refuses two bases with a
+        # key in common, and every library's runtime has default_hooks.
+        ours = dict(
+            curves=dict(type='CurvesHook'),
+            val_images=dict(type='ValImagesHook'))
+        hooks = {**ours, **(hooks or {})}
+        super().register_default_hooks({
+            name: hook
+            for name, hook in hooks.items()
+            if hook is not None or name not in ours
+        })
 
     @staticmethod
     def build_dataloader(dataloader, *args, **kwargs):
@@ -91,21 +141,40 @@ class CheckedRunner(Runner):
                 'drop_last=False in its dataloader.')
         return loader
 
-    def _init_model_weights(self) -> None:
-        """Initialise the model, without weights that are to be replaced."""
-        if self._load_from or (self._resume
-                               and find_latest_checkpoint(self.work_dir)):
-            for module in self.model.modules():
-                if isinstance(module, (EMO, TimmFeatures)):
-                    module.is_init = True
-        super()._init_model_weights()
+    def load_or_resume(self) -> None:
+        """Check that the model and the data of all loops fit, then load."""
+        datasets = self._datasets()
+        trained = classes_of(datasets.get(_TRAIN))
+        for field, dataset in datasets.items():
+            check_same_labels(classes_of(dataset), trained, field, _TRAIN)
+            warning = check_num_classes(self._bare_model, dataset, field)
+            if warning:
+                self.logger.warning(warning)
+            if not field.startswith('test'):  # It may have no annotations.
+                check_annotations(self._bare_model, dataset, field)
+        super().load_or_resume()
+
+    def _datasets(self) -> dict:
+        """Return the data sets of the loops that are built, by their field."""
+        loops = dict(
+            train=self._train_loop, val=self._val_loop, test=self._test_loop)
+        return {
+            f'{name}_dataloader.dataset': loop.dataloader.dataset
+            for name, loop in loops.items() if isinstance(loop, BaseLoop)
+        }
+
+    @property
+    def _bare_model(self) -> nn.Module:
+        if is_model_wrapper(self.model):
+            return self.model.module
+        return self.model
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
-        """Load weights, and say or refuse what they leave unfilled.
+        """Load weights, and report or refuse what they leave unfilled.
 
         A training may begin with part of a model, whose rest is listed; a
-        test or a resumed run may not. When resuming, schedules are compared,
-        too.
+        test or a resumed run may not. A resumed run also has the schedule of
+        the interrupted one.
         """
         with explain_unreadable(filename):
             checkpoint = super().load_checkpoint(filename, *args, **kwargs)
@@ -114,23 +183,12 @@ class CheckedRunner(Runner):
             self.logger.info(describe_start(model, checkpoint, filename))
         else:
             check_complete(model, checkpoint, filename)
-            self._check_labels_of(checkpoint, filename)
+            meta = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
+            for field, dataset in self._datasets().items():
+                check_same_labels(
+                    classes_of(dataset),
+                    meta.get('classes') or (), field,
+                    f'checkpoint={filename!r}')
         if self._resume:
             check_same_schedule(self.param_schedulers, checkpoint, filename)
         return checkpoint
-
-    def _check_labels_of(self, checkpoint: dict, filename: str) -> None:
-        """Data may not label in another way than those of a checkpoint."""
-        meta = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
-        for name in ('train', 'val', 'test'):
-            loop = getattr(self, f'_{name}_loop')
-            if isinstance(loop, BaseLoop):
-                check_same_labels(
-                    _classes_of(loop.dataloader.dataset),
-                    meta.get('classes') or (), f'{name}_dataloader.dataset',
-                    f'checkpoint={filename!r}')
-
-
-def _classes_of(dataset) -> tuple:
-    metainfo = getattr(dataset, 'metainfo', None) or {}
-    return tuple(metainfo.get('classes') or ())

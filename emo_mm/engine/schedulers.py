@@ -1,10 +1,9 @@
 """Learning-rate schedules that scale with the run.
 
-mmengine's Runner hands a schedule that names no ``end`` the run's length, in
-iterations where it says ``by_epoch=False``.
+mmengine's Runner gives a schedule without an ``end`` the length of the run, in
+iterations if the schedule says ``by_epoch=False``.
 """
 import math
-from typing import List
 
 from mmengine.optim.scheduler import LinearLR, _ParamScheduler
 from mmengine.registry import PARAM_SCHEDULERS
@@ -12,20 +11,20 @@ from mmengine.registry import PARAM_SCHEDULERS
 
 @PARAM_SCHEDULERS.register_module()
 class WarmupLR(LinearLR):
-    """Linear warm-up per iteration, shortened where the run is short.
+    """Warm up linearly per iteration, for a shorter time in a short run.
 
     It lasts ``warmup_iters`` iterations, but never more than ``max_ratio`` of
     the run.
 
     Args:
-        optimizer (Optimizer or OptimWrapper): Its learning rate is set.
+        optimizer (Optimizer or OptimWrapper): Gets the learning rate.
         warmup_iters (int): Length of the warm-up in iterations.
         end (int): Iterations of the run, given by the Runner.
-        by_epoch (bool): Has to be set to False, for the Runner to give
+        by_epoch (bool): Must be set to False, so that the Runner gives
             ``end`` in iterations.
         max_ratio (float): Longest part of the run to warm up over. Defaults
             to 0.1.
-        **kwargs: Of :class:`mmengine.optim.scheduler.LinearLR`.
+        **kwargs: Arguments of :class:`mmengine.optim.scheduler.LinearLR`.
     """
 
     def __init__(self,
@@ -45,17 +44,18 @@ class WarmupLR(LinearLR):
 
 @PARAM_SCHEDULERS.register_module()
 class WarmupCosineLR(_ParamScheduler):
-    """Linear warm-up, then a cosine that has counted from the first iteration.
+    """Warm up linearly, then follow a cosine of the whole run.
 
-    So the rate jumps a little where the warm-up ends, as in the published
-    training of EMO (6.000e-3 at epoch 20.0, 5.934e-3 at 20.1).
+    The cosine counts from the first iteration, so that the rate jumps a
+    little where the warm-up ends, as in the published training of EMO
+    (6.000e-3 at epoch 20.0, 5.934e-3 at 20.1).
 
     Args:
-        optimizer (Optimizer or OptimWrapper): Its learning rate is set.
+        optimizer (Optimizer or OptimWrapper): Gets the learning rate.
         warmup_ratio (float): Part of the run to warm up over.
         eta_min (float): Rate at the first iteration and at the end.
         end (int): Iterations of the run, given by the Runner.
-        by_epoch (bool): Has to be set to False, for the Runner to give
+        by_epoch (bool): Must be set to False, so that the Runner gives
             ``end`` in iterations.
     """
 
@@ -74,7 +74,7 @@ class WarmupCosineLR(_ParamScheduler):
         super().__init__(
             optimizer, param_name='lr', end=end, by_epoch=False, **kwargs)
 
-    def _get_value(self) -> List[float]:
+    def _get_value(self) -> list[float]:
         step = self.last_step
         if step <= self.warmup_iters:
             factor = step / max(1, self.warmup_iters)

@@ -1,5 +1,5 @@
 """The fast form of a network: folded, fused, reusing memory."""
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from mmengine.registry import FUNCTIONS
@@ -202,11 +202,11 @@ def in_groups(call: Callable, x: Tensor, size: int):
     return concatenate([call(part) for part in x.split(max(1, size))])
 
 
-def concatenate(outputs: list, length: int | None = None):
+def concatenate(outputs: Sequence, length: int | None = None):
     """Join tensors, or sequences of them, along their first dimension.
 
     Args:
-        outputs (list): Tensors, or tuples or lists of them.
+        outputs (Sequence): Tensors, or tuples or lists of them.
         length (int, optional): What the joined ones are cut to.
     """
     if isinstance(outputs[0], Tensor):

@@ -6,8 +6,8 @@ term must not move.
 """
 import copy
 import sys
+from typing import Any
 
-import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -36,7 +36,7 @@ def fold(model: nn.Module) -> nn.Module:
     return rewrite(model, _rules())
 
 
-def _reparameterize(module: nn.Module) -> None:
+def _reparameterize(module: Any) -> None:
     if hasattr(module, 'switch_to_deploy') and not isinstance(module, EMO):
         module.switch_to_deploy()
         return
@@ -95,7 +95,7 @@ def fold_into_previous(conv: nn.Conv2d, norm: _BatchNorm) -> nn.Conv2d:
     return fuse_conv_bn_eval(conv.eval(), norm.eval()).requires_grad_(False)
 
 
-def fold_into_next(norm: _BatchNorm, conv: nn.Conv2d) -> nn.Conv2d:
+def fold_into_next(norm: Any, conv: nn.Conv2d) -> nn.Conv2d:
     """Return a 1x1 convolution that computes ``conv(norm(x))``."""
     scale = (norm.running_var + norm.eps).rsqrt()
     if norm.weight is not None:

@@ -7,7 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 # What oneDNN calls an activation, and what computes it elsewhere.
-_NAMES = {type(None): 'none', nn.Identity: 'none', nn.SiLU: 'swish', nn.GELU: 'gelu'}
+_NAMES = {
+    type(None): 'none',
+    nn.Identity: 'none',
+    nn.SiLU: 'swish',
+    nn.GELU: 'gelu'
+}
 _FUNCTIONS = {
     'none': lambda x: x,
     'swish': lambda x: F.silu(x, inplace=True),
@@ -74,9 +79,10 @@ class FusedConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C_in, H, W) to (B, C_out, H', W')."""
-        if not self._runs_in_onednn(x):
+        operators = onednn_operators() if self._suits_onednn(x) else None
+        if operators is None:
             return _FUNCTIONS[self.act](self._plain(x))
-        convolve, reorder = onednn_operators()
+        convolve, reorder = operators
         return convolve(x, self._pack(x, reorder), self.bias, self.padding,
                         self.stride, self.dilation, self.groups, self.act, [],
                         'none')
@@ -100,14 +106,13 @@ class FusedConv(nn.Conv2d):
                                               self.groups, x.shape)
         return self._packed[magnitude]
 
-    def _runs_in_onednn(self, x: Tensor) -> bool:
+    def _suits_onednn(self, x: Tensor) -> bool:
         # The operator has no gradient, and no rule for autocast.
         return (not is_recorded() and x.device.type == 'cpu'
                 and x.dtype is torch.float32
                 and self.weight.dtype is torch.float32
                 and not torch.is_autocast_enabled('cpu')
-                and not (x.requires_grad and torch.is_grad_enabled())
-                and onednn_operators() is not None)
+                and not (x.requires_grad and torch.is_grad_enabled()))
 
     # What is laid out belongs to the weights of one time and device, and
     # cannot be copied.

@@ -7,6 +7,8 @@ windows, which are cropped last. Our block crops first and so computes less
 where windows need padding; costs are compared with the paper's on this form,
 and speed with its speed.
 """
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -35,7 +37,7 @@ class ReferenceBlock(nn.Module):
         super().__init__()
         self.skip = block.skip
         self.norm = rewrite(block.norm, REFERENCE)
-        self.attn = block.attn
+        self.attn: Any = block.attn
         self.expand = rewrite(block.expand, REFERENCE)
         self.act = block.act
         self.dw_conv = block.dw_conv

@@ -5,7 +5,7 @@ from torch import nn
 
 from ..models.layers import PointwiseConv
 
-Rules = Mapping[type, Callable[[nn.Module], nn.Module]]
+Rules = Mapping[type, Callable[..., nn.Module]]
 
 
 def rewrite(module: nn.Module, rules: Rules) -> nn.Module:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from .layers import DropPath, LayerNorm2d, PointwiseConv, SqueezeExcite
+from .layers import (
+    DropPath,
+    LayerNorm2d,
+    OldNames,
+    PointwiseConv,
+    SqueezeExcite,
+)
 from .weights import load_pretrained, rename_published
 
 NormLayer = Callable[[int], nn.Module]
@@ -42,66 +49,48 @@ DEFAULTS = dict(
 # weights; those of 10M and 20M are from the paper's scale-up table. For these
 # two, neither the stem's width (48 comes closest to the printed cost) nor the
 # head dims (which change no cost) are published: both are our choice.
-ARCHS = {
-    '1m':
-    dict(
-        depths=(2, 2, 8, 3),
-        widths=(32, 48, 80, 168),
-        exp_ratios=(2, 2.5, 3, 3.5),
-        head_dims=(16, 16, 20, 21),
-        drop_path_rate=0.04036),
-    '2m':
-    dict(
-        depths=(3, 3, 9, 3),
-        widths=(32, 48, 120, 200),
-        exp_ratios=(2, 2.5, 3, 3.5),
-        head_dims=(16, 16, 20, 20)),
-    '5m':
-    dict(
-        depths=(3, 3, 9, 3),
-        widths=(48, 72, 160, 288),
-        exp_ratios=(2, 3, 4, 4),
-        head_dims=(24, 24, 32, 32)),
-    '6m':
-    dict(
-        depths=(3, 3, 9, 3),
-        widths=(48, 72, 160, 320),
-        exp_ratios=(2, 3, 4, 5),
-        head_dims=(16, 24, 20, 32)),
-    '10m':
-    dict(
-        depths=(3, 4, 9, 3),
-        widths=(64, 96, 224, 384),
-        exp_ratios=(2, 3, 4, 5),
-        head_dims=(32, 32, 32, 32),
-        stem_width=48),
-    '20m':
-    dict(
-        depths=(3, 4, 12, 3),
-        widths=(64, 128, 320, 448),
-        exp_ratios=(2, 3, 4, 5),
-        head_dims=(32, 32, 32, 32),
-        stem_width=48)
-}
+ARCHS: dict[str, dict] = {
+    '1m': dict(depths=(2, 2, 8, 3), widths=(32, 48, 80, 168),
+               exp_ratios=(2, 2.5, 3, 3.5), head_dims=(16, 16, 20, 21),
+               drop_path_rate=0.04036),
+    '2m': dict(depths=(3, 3, 9, 3), widths=(32, 48, 120, 200),
+               exp_ratios=(2, 2.5, 3, 3.5), head_dims=(16, 16, 20, 20)),
+    '5m': dict(depths=(3, 3, 9, 3), widths=(48, 72, 160, 288),
+               exp_ratios=(2, 3, 4, 4), head_dims=(24, 24, 32, 32)),
+    '6m': dict(depths=(3, 3, 9, 3), widths=(48, 72, 160, 320),
+               exp_ratios=(2, 3, 4, 5), head_dims=(16, 24, 20, 32)),
+    '10m': dict(depths=(3, 4, 9, 3), widths=(64, 96, 224, 384),
+                exp_ratios=(2, 3, 4, 5), head_dims=(32, 32, 32, 32),
+                stem_width=48),
+    '20m': dict(depths=(3, 4, 12, 3), widths=(64, 128, 320, 448),
+                exp_ratios=(2, 3, 4, 5), head_dims=(32, 32, 32, 32),
+                stem_width=48),
+}  # yapf: disable
 
 _BATCH_NORMS = dict(BN=nn.BatchNorm2d, SyncBN=nn.SyncBatchNorm)
 _ACTS = dict(SiLU=nn.SiLU, GELU=nn.GELU)
 
 
-def _is_positive_int(value) -> bool:
+def _is_positive_int(value: Any) -> bool:
     return isinstance(value, int) and value > 0
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, (int, float)) and value > 0
+
+
+def _is_odd(value: Any) -> bool:
+    return _is_positive_int(value) and value % 2 == 1
 
 
 # The keys of an arch with one value for each stage, and what each value is.
 _PER_STAGE = dict(
     depths=('a positive int', _is_positive_int),
     widths=('a positive int', _is_positive_int),
-    exp_ratios=('a positive number',
-                lambda value: isinstance(value, (int, float)) and value > 0),
+    exp_ratios=('a positive number', _is_positive),
     head_dims=('a positive int', _is_positive_int),
     # An even kernel would shift the map.
-    kernel_sizes=('a positive odd int',
-                  lambda value: _is_positive_int(value) and value % 2 == 1),
+    kernel_sizes=('a positive odd int', _is_odd),
     attention=('True or False', lambda value: isinstance(value, bool)),
     norms=("one of ('BN', 'LN')", ('BN', 'LN').__contains__),
     acts=(f'one of {tuple(_ACTS)}', tuple(_ACTS).__contains__))
@@ -132,7 +121,7 @@ def get_arch(arch: str | dict) -> dict:
     elif not isinstance(arch, dict):
         raise TypeError('arch must be a str or a dict, but is '
                         f'{type(arch).__name__} ({arch!r}).')
-    arch = {**DEFAULTS, **arch}
+    arch = dict(DEFAULTS, **arch)
     known = {*DEFAULTS, *_PER_STAGE}
     if unknown := sorted(set(arch) - known):
         raise ValueError(
@@ -315,7 +304,7 @@ class DWConv(nn.Module):
         return self.se(x + y if self.skip else y)
 
 
-class iRMB(nn.Module):
+class iRMB(OldNames):
     """Inverted Residual Mobile Block: one residual, around five steps.
 
     An instance of the Meta Mobile Block (Eq. 1 to 3, Eq. 5) whose operator F
@@ -338,6 +327,12 @@ class iRMB(nn.Module):
         drop_path_rate (float): Probability of dropping the branch. Defaults
             to 0.
     """
+    old_names = {
+        'mlp_e.attn': 'attn',
+        'mlp_e.conv': 'expand',
+        'operator': 'dw_conv',
+        'mlp_s': 'project'
+    }
 
     def __init__(self,
                  in_channels: int,
@@ -371,22 +366,8 @@ class iRMB(nn.Module):
         y = self.project(y)
         return x + self.drop_path(y) if self.skip else y
 
-    def rename_keys(self, state_dict: dict, prefix: str) -> None:
-        """Give the names that emo_mm 0.1 wrote today's, in place."""
-        _rename_parts(
-            state_dict, prefix, {
-                'mlp_e.attn.': 'attn.',
-                'mlp_e.conv.': 'expand.',
-                'operator.': 'dw_conv.',
-                'mlp_s.': 'project.'
-            })
 
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
-        self.rename_keys(state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-
-class Stem(nn.Module):
+class Stem(OldNames):
     """Stage 0: a strided convolution, then a block without norm and skip.
 
     That block has no expansion either, but squeeze-and-excitation.
@@ -396,6 +377,7 @@ class Stem(nn.Module):
         width (int): Channels of the output.
         norm_layer (Callable[[int], nn.Module]): Builds the norms.
     """
+    old_names = {'block.operator': 'dw_conv', 'block.mlp_s': 'project'}
 
     def __init__(self, in_channels: int, width: int, norm_layer: NormLayer):
         super().__init__()
@@ -409,25 +391,6 @@ class Stem(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C_in, H, W) to (B, width, H / 2, W / 2)."""
         return self.project(self.dw_conv(self.bn(self.conv(x))))
-
-    def rename_keys(self, state_dict: dict, prefix: str) -> None:
-        """Give the names that emo_mm 0.1 wrote today's, in place."""
-        _rename_parts(state_dict, prefix, {
-            'block.operator.': 'dw_conv.',
-            'block.mlp_s.': 'project.'
-        })
-
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
-        self.rename_keys(state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-
-def _rename_parts(state_dict: dict, prefix: str, names: dict) -> None:
-    for key in list(state_dict):
-        for old, new in names.items():
-            if key.startswith(prefix + old):
-                renamed = prefix + new + key[len(prefix + old):]
-                state_dict[renamed] = state_dict.pop(key)
 
 
 class Stage(nn.Sequential):
@@ -527,6 +490,7 @@ class EMO(BaseModule):
 
     # The studies put other blocks here, see emo_mm.models.studies.
     block_type: type[nn.Module] = iRMB
+    _is_init: bool  # BaseModule's
 
     def __init__(self,
                  arch: str | dict = '5m',
@@ -634,20 +598,22 @@ class EMO(BaseModule):
             ValueError: If it fills less than the whole backbone, or
                 ``init_cfg`` has an unknown field.
         """
+        if self._is_init:
+            return
         cfgs = self.init_cfg or []
         cfgs = [cfgs] if isinstance(cfgs, dict) else cfgs
         pretrained = [
             cfg for cfg in cfgs
             if cfg.get('type', 'Pretrained') == 'Pretrained'
         ]
-        if self.is_init or not pretrained:
-            super().init_weights()
-        else:
+        if pretrained:
             # It fills every tensor, whatever another init_cfg would write.
             fields = {k: v for k, v in pretrained[0].items() if k != 'type'}
             load_pretrained(self, **fields)
-            self.is_init = True
-        if not pretrained and (self.norm_eval or self.frozen_stages >= 0):
+            self._is_init = True
+            return
+        super().init_weights()
+        if self.norm_eval or self.frozen_stages >= 0:
             warnings.warn(
                 f'EMO starts without weights, but norm_eval={self.norm_eval} '
                 f'and frozen_stages={self.frozen_stages} keep BatchNorm '
@@ -674,7 +640,7 @@ class EMO(BaseModule):
             stage.requires_grad_(False)
 
     def rename_keys(self, state_dict: dict, prefix: str) -> None:
-        """Give the published names, and those of emo_mm 0.1, ours, in place."""
+        """Give published keys, and those of emo_mm 0.1, our names, in place."""
         rename_published(state_dict, prefix)
         stem = re.compile(re.escape(prefix) + r'stages\.0\.(conv|bn|block)\.')
         for key in [key for key in state_dict if stem.match(key)]:
@@ -750,7 +716,9 @@ def _recomputation_contexts(block: nn.Module):
 
 @contextmanager
 def _statistics_kept(block: nn.Module):
-    norms = [m for m in block.modules() if isinstance(m, _BatchNorm)]
+    norms: list[Any] = [
+        m for m in block.modules() if isinstance(m, _BatchNorm)
+    ]
     kept = [(norm.momentum, norm.num_batches_tracked.clone())
             for norm in norms]
     for norm in norms:

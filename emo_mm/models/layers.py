@@ -70,3 +70,24 @@ class SqueezeExcite(nn.Module):
         gate = x.mean((2, 3), keepdim=True)
         gate = torch.sigmoid(self.conv_expand(F.silu(self.conv_reduce(gate))))
         return x * gate
+
+
+class OldNames(nn.Module):
+    """A module that also loads what emo_mm 0.1 called its parts.
+
+    Attributes:
+        old_names (dict[str, str]): Names of parts, from old to new.
+    """
+    old_names: dict[str, str] = {}
+
+    def rename_keys(self, state_dict: dict, prefix: str) -> None:
+        """Give keys below ``prefix`` the names of today, in place."""
+        for old, new in self.old_names.items():
+            start = f'{prefix}{old}.'
+            for key in [key for key in state_dict if key.startswith(start)]:
+                renamed = f'{prefix}{new}.{key[len(start):]}'
+                state_dict[renamed] = state_dict.pop(key)
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
+        self.rename_keys(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""What lies between the backbone and a classifier's head."""
+"""The neck between the backbone and a classifier's head."""
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
@@ -21,5 +21,5 @@ class NormGlobalAveragePooling(nn.Module):
         self.norm = LayerNorm2d(in_channels, eps=1e-6)
 
     def forward(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
-        """The last of the (B, C, H, W) maps to one (B, C) vector."""
+        """Map the last of the (B, C, H, W) maps to one (B, C) vector."""
         return (self.norm(inputs[-1]).mean((2, 3)), )

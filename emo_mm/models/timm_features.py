@@ -1,4 +1,4 @@
-"""Networks of timm as backbones, to compare with."""
+"""Networks of timm as backbones, to compare EMO with."""
 from collections.abc import Sequence
 
 from mmengine.model import BaseModule
@@ -32,6 +32,8 @@ class TimmFeatures(BaseModule):
         ImportError: If timm is not installed.
     """
 
+    _is_init: bool  # BaseModule's
+
     def __init__(self,
                  model_name: str,
                  out_indices: Sequence[int],
@@ -60,9 +62,9 @@ class TimmFeatures(BaseModule):
         """Load timm's weights. mmengine calls this when a training starts.
 
         Raises:
-            FileNotFoundError: If they cannot be had.
+            FileNotFoundError: If they cannot be loaded.
         """
-        if not self.pretrained or self.is_init:
+        if not self.pretrained or self._is_init:
             return
         import timm
         try:
@@ -75,11 +77,10 @@ class TimmFeatures(BaseModule):
                 'model.backbone.pretrained=False '
                 'model.backbone.norm_eval=False') from error
         self.network.load_state_dict(source.state_dict())
-        self.is_init = True
+        self._is_init = True
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) to one (B, C, H', W') map for each of
-        ``out_indices``."""
+        """Map (B, 3, H, W) to one (B, C, H', W') for each stage returned."""
         return tuple(self.network(x))
 
     def train(self, mode: bool = True) -> 'TimmFeatures':

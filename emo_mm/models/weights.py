@@ -177,6 +177,34 @@ def _describe(key: str, value: Tensor | None, shape: torch.Size) -> str:
             'in the model')
 
 
+def check_complete(model: nn.Module, checkpoint: dict, name: str) -> None:
+    """Fill a model, and refuse a checkpoint that does not fill all of it.
+
+    Args:
+        model (nn.Module): The model.
+        checkpoint (dict): As ``torch.load`` gives it.
+        name (str): Where it was read from.
+
+    Raises:
+        ValueError: If a tensor is missing or has another shape.
+    """
+    unfilled = load_weights(model, extract_state_dict(checkpoint, prefix=''))
+    if unfilled:
+        raise ValueError(
+            f'checkpoint={name!r} does not fill the model: {len(unfilled)} of '
+            f'its {count_tensors(model)} tensors would keep random values.\n'
+            f'{shorten(unfilled)}\nIs it of this config, with the same '
+            "classes? Published EMO weights are given as 'emo://5m', or "
+            'become a classifier of mmpretrain by '
+            'tools/model_converters/published_to_mmpretrain.py.')
+
+
+def count_tensors(model: nn.Module) -> int:
+    """Return how many tensors a checkpoint must fill."""
+    return sum(not key.endswith('num_batches_tracked')
+               for key in model.state_dict())
+
+
 def shorten(lines: list[str], limit: int = 6) -> str:
     """Join the first lines, indented, and say how many more there are."""
     more = len(lines) - limit
@@ -216,9 +244,7 @@ def load_pretrained(backbone: nn.Module,
             f'--cfg-options {FROM_SCRATCH}')
     loaded = read_checkpoint(checkpoint)
     unfilled = load_weights(backbone, extract_state_dict(loaded, prefix))
-    count = sum(not key.endswith('num_batches_tracked')
-                for key in backbone.state_dict())
-    if len(unfilled) == count:
+    if len(unfilled) == count_tensors(backbone):
         raise ValueError(
             f'model.backbone.init_cfg.checkpoint={checkpoint!r} holds none of '
             f'the tensors of EMO (prefix={prefix!r}): it is of another model, '

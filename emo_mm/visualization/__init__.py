@@ -1,1 +1,1 @@
-"""Pictures to look at."""
+"""Images of what a model predicts, and of what goes on inside it."""

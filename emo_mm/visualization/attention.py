@@ -1,6 +1,4 @@
 """Attention of one position of a map to the others of its window."""
-from typing import Tuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,8 +8,8 @@ from emo_mm.models.emo import EWMHSA, window_partition
 from .inputs import emo_of, recorded
 
 
-def attention_matrix(attn: EWMHSA, x: Tensor) -> Tuple[Tensor, Tensor]:
-    """Attention matrices of every window and head.
+def attention_matrix(attn: EWMHSA, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the attention matrices of every window and head.
 
     Args:
         attn (EWMHSA): The layer.
@@ -34,7 +32,7 @@ def attention_matrix(attn: EWMHSA, x: Tensor) -> Tuple[Tensor, Tensor]:
 
 
 def attention_of(attn: EWMHSA, x: Tensor, row: int, column: int) -> Tensor:
-    """What a position of the map attends to.
+    """Compute what a position of the map attends to.
 
     Args:
         attn (EWMHSA): The layer.
@@ -62,7 +60,7 @@ def attention_of(attn: EWMHSA, x: Tensor, row: int, column: int) -> Tensor:
 
 
 def find_attention(model: nn.Module, stage: int, block: int) -> EWMHSA:
-    """The attention layer of a block of EMO.
+    """Find the attention layer of a block of EMO.
 
     Raises:
         ValueError: If that block has none.
@@ -83,7 +81,7 @@ def find_attention(model: nn.Module, stage: int, block: int) -> EWMHSA:
 @torch.inference_mode()
 def attention_in_block(model: nn.Module, inputs: Tensor, stage: int,
                        block: int, row: int, column: int) -> Tensor:
-    """:func:`attention_of` for a layer of EMO that sees an image.
+    """Compute :func:`attention_of` for a layer of EMO that sees an image.
 
     Args:
         model (nn.Module): With an EMO as ``backbone``.

@@ -1,6 +1,5 @@
-"""What the tools for looking inside draw."""
+"""Draw what the tools for looking inside compute."""
 from pathlib import Path
-from typing import Dict, List, Tuple
 
 import numpy as np
 from matplotlib.patches import Rectangle
@@ -9,19 +8,19 @@ from torch import Tensor
 from .plots import new_figure
 
 
-def draw_heat_maps(picture: np.ndarray, heats: Dict[str, np.ndarray],
+def draw_heat_maps(image: np.ndarray, heats: dict[str, np.ndarray],
                    path: Path) -> None:
-    """A picture, and heat maps over it.
+    """Draw an image, and heat maps over it.
 
     Args:
-        picture (ndarray): RGB, uint8, (H, W, 3).
+        image (ndarray): RGB, uint8, (H, W, 3).
         heats (dict[str, ndarray]): Title to heat map (H, W) from 0 to 1.
         path (Path): Of the file to write.
     """
     figure = new_figure(3 * (1 + len(heats)), 3.3)
     panels = figure.subplots(1, 1 + len(heats))
     for axes in panels:
-        axes.imshow(picture)
+        axes.imshow(image)
         axes.axis('off')
     for axes, (title, heat) in zip(panels[1:], heats.items()):
         axes.imshow(heat, cmap='jet', alpha=0.5, vmin=0, vmax=1)
@@ -29,8 +28,8 @@ def draw_heat_maps(picture: np.ndarray, heats: Dict[str, np.ndarray],
     figure.savefig(path, bbox_inches='tight')
 
 
-def draw_similarities(matrices: List[Tuple[str, Tensor]], path: Path) -> None:
-    """Matrices of similarities side by side, on one scale.
+def draw_similarities(matrices: list[tuple[str, Tensor]], path: Path) -> None:
+    """Draw matrices of similarities side by side, on one scale.
 
     Args:
         matrices (list[tuple[str, Tensor]]): Title and matrix (n, n).
@@ -40,22 +39,22 @@ def draw_similarities(matrices: List[Tuple[str, Tensor]], path: Path) -> None:
     panels = figure.subplots(1, len(matrices), squeeze=False)[0]
     low = min(float(matrix.min()) for _, matrix in matrices)
     for axes, (title, matrix) in zip(panels, matrices):
-        image = axes.imshow(matrix, cmap='viridis', vmin=low, vmax=1)
+        mapped = axes.imshow(matrix, cmap='viridis', vmin=low, vmax=1)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel('position on the diagonal')
         axes.set_xticks(range(0, len(matrix), 2))
         axes.set_yticks(range(0, len(matrix), 2))
     panels[0].set_ylabel('position on the diagonal')
-    figure.colorbar(image, ax=panels, label='cosine similarity')
+    figure.colorbar(mapped, ax=panels, label='cosine similarity')
     figure.savefig(path, bbox_inches='tight')
 
 
-def draw_attention(picture: np.ndarray, weights: Tensor,
-                   position: Tuple[int, int], path: Path) -> None:
-    """A picture, and attention of one position over it for each head.
+def draw_attention(image: np.ndarray, weights: Tensor,
+                   position: tuple[int, int], path: Path) -> None:
+    """Draw an image, and attention of one position over it for each head.
 
     Args:
-        picture (ndarray): RGB, uint8, (H, W, 3).
+        image (ndarray): RGB, uint8, (H, W, 3).
         weights (Tensor): (heads, H', W'), NaN where nothing is attended.
         position (tuple[int, int]): Row and column on the H' x W' map, marked
             by a square.
@@ -72,7 +71,7 @@ def draw_attention(picture: np.ndarray, weights: Tensor,
     for axes in panels.flat:
         axes.axis('off')
     for head, axes in enumerate(panels.flat[:num_panels], -1):
-        axes.imshow(picture, extent=extent)
+        axes.imshow(image, extent=extent)
         axes.add_patch(
             Rectangle((column - 0.5, row - 0.5),
                       1,
@@ -84,16 +83,16 @@ def draw_attention(picture: np.ndarray, weights: Tensor,
         if head < 0:
             axes.set_title(f'position {row}, {column}', fontsize=9)
             continue
-        image = axes.imshow(
+        mapped = axes.imshow(
             weights[head], cmap='inferno', alpha=0.75, vmin=0, vmax=highest)
         axes.set_title(f'head {head}', fontsize=9)
-    figure.colorbar(image, ax=panels, label='attention')
+    figure.colorbar(mapped, ax=panels, label='attention')
     figure.savefig(path, bbox_inches='tight')
 
 
-def draw_shares(shares: Dict[str, Tuple[float, float]], title: str,
+def draw_shares(shares: dict[str, tuple[float, float]], title: str,
                 path: Path) -> None:
-    """Shares of operators in params and FLOPs, and what is left (Fig. 6).
+    """Draw shares of operators in params and FLOPs, and the rest (Fig. 6).
 
     Args:
         shares (dict[str, tuple[float, float]]): Share of params and of

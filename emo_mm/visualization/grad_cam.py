@@ -1,6 +1,4 @@
 """Grad-CAM: what speaks for a class, and where (Fig. 7)."""
-from typing import Optional, Tuple
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -8,15 +6,15 @@ from torch import Tensor, nn
 
 def grad_cam(model: nn.Module,
              inputs: Tensor,
-             label: Optional[int] = None,
-             layer: str = '') -> Tuple[np.ndarray, int, str]:
-    """Grad-CAM (arXiv:1610.02391) of a classifier, by the grad-cam library.
+             label: int | None = None,
+             layer: str = '') -> tuple[np.ndarray, int, str]:
+    """Compute Grad-CAM (arXiv:1610.02391) by the grad-cam library.
 
     Args:
         model (nn.Module): Maps images to logits; has a ``backbone``.
         inputs (Tensor): One normalised image, (1, 3, H, W).
         label (int, optional): Class to explain. Defaults to None, the one
-            that the model finds.
+            that the model predicts.
         layer (str): Name of the module whose output is weighted. Defaults to
             the last of the backbone that gives a map.
 
@@ -54,9 +52,12 @@ def grad_cam(model: nn.Module,
     return heat, label, layer
 
 
-def map_layers(model: nn.Module, inputs: Tensor) -> list:
-    """Names of modules that give a map (B, C, H, W) of more than one
-    position, in the order in which they finish."""
+def map_layers(model: nn.Module, inputs: Tensor) -> list[str]:
+    """Name the modules that give a map of more than one position.
+
+    Returns:
+        list[str]: In the order in which they finish.
+    """
     names, handles = [], []
 
     def note(name):

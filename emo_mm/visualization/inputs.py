@@ -1,22 +1,22 @@
-"""A config's classifier with its weights, and a picture as it sees it."""
+"""Images as a classifier sees them, and the maps that it makes of them."""
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Iterator, List, Tuple
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose
 from torch import Tensor, nn
 
-from emo_mm.analysis.from_config import build_network from emo_mm.checks.compatibility import check_complete
+from emo_mm.apis import find_config, find_test_dataset, init_model
 from emo_mm.models import EMO
-from emo_mm.models.weights import read_checkpoint
-from emo_mm.apis import find_config
+
+from .predictions import make_pipeline
 
 
-def load_classifier(config: str, checkpoint: str) -> Tuple[nn.Module, Config]:
-    """The model of a config, in eval mode, and the config.
+def init_classifier(config: str, checkpoint: str) -> nn.Module:
+    """Build a classifier whose forward pass takes images alone.
 
     Args:
         config (str): Path or name.
@@ -27,35 +27,34 @@ def load_classifier(config: str, checkpoint: str) -> Tuple[nn.Module, Config]:
         ValueError: If the config is no classifier's, or the weights do not
             fill the model.
     """
-    cfg = Config.fromfile(find_config(config))
-    if cfg.get('default_scope') != 'mmpretrain':
+    cfg = Config.fromfile(find_config(str(config)))
+    scope = cfg.get('default_scope')
+    if scope != 'mmpretrain':
         raise ValueError(f'config={config!r} is not a classifier: its '
-                         f'default_scope is {cfg.get("default_scope")!r}, not '
-                         "'mmpretrain'.")
-    # As mmengine's Runner does.
-    cfg.model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
-    model = build_network(cfg).eval()
-    weights = read_checkpoint(checkpoint)
-    check_complete(model, weights, checkpoint)
-    return model, cfg
+                         f"default_scope is {scope!r}, not 'mmpretrain'.")
+    model = init_model(cfg, checkpoint)
+    model.forward = partial(model.forward, mode='tensor')
+    return model
 
 
-def load_picture(model: nn.Module, cfg: Config,
-                 path: Path) -> Tuple[Tensor, np.ndarray]:
-    """A picture as the config's test pipeline prepares it.
+def load_image(model: nn.Module, path: Path) -> tuple[Tensor, np.ndarray]:
+    """Load an image as the config's test pipeline prepares it.
+
+    Args:
+        model (nn.Module): Of :func:`init_classifier`.
+        path (Path): Of the image.
 
     Returns:
         tuple[Tensor, ndarray]: The normalised input (1, 3, H, W), and the
         same crop to look at: RGB, uint8, (H, W, 3).
 
     Raises:
-        FileNotFoundError: If there is no such picture.
+        FileNotFoundError: If there is no such image.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'picture={str(path)!r}: there is no such '
-                                'file.')
-    pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
-    packed = pipeline(dict(img_path=str(path)))
+        raise FileNotFoundError(f'image={str(path)!r}: there is no such file.')
+    pipeline = make_pipeline(find_test_dataset(model.cfg)['pipeline'])
+    packed = pipeline(str(path))
     batch = dict(
         inputs=[packed['inputs']], data_samples=[packed['data_samples']])
     inputs = model.data_preprocessor(batch, False)['inputs']
@@ -64,7 +63,7 @@ def load_picture(model: nn.Module, cfg: Config,
 
 
 def emo_of(model: nn.Module) -> EMO:
-    """The model's backbone.
+    """Return the model's backbone.
 
     Raises:
         ValueError: If it is not an EMO.
@@ -76,9 +75,9 @@ def emo_of(model: nn.Module) -> EMO:
 
 
 @contextmanager
-def recorded(module: nn.Module) -> Iterator[List[Tuple[Tensor, Tensor]]]:
-    """The (input, output) of each call of a module, detached."""
-    calls = []
+def recorded(module: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Record the (input, output) of each call of a module, detached."""
+    calls: list[tuple[Tensor, Tensor]] = []
     handle = module.register_forward_hook(
         lambda _, inputs, output: calls.append(
             (inputs[0].detach(), output.detach())))
@@ -90,7 +89,7 @@ def recorded(module: nn.Module) -> Iterator[List[Tuple[Tensor, Tensor]]]:
 
 @torch.inference_mode()
 def map_of_stage(model: nn.Module, inputs: Tensor, stage: int) -> Tensor:
-    """What a stage of EMO gives, (B, C, H, W).
+    """Return the output of a stage of EMO, (B, C, H, W).
 
     Raises:
         ValueError: If EMO has no such stage.

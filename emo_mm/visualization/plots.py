@@ -1,32 +1,35 @@
-"""The paper's plot of accuracy, and the figure that all plots share."""
+"""Plot accuracies as the paper does, on the figure that all plots share."""
 from itertools import cycle
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import TYPE_CHECKING
 
-from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+# Importing it takes a third of a second, in every run that may plot.
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _OURS = 'EMO'
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """A figure of that size in inches, drawn without a display."""
+def new_figure(width: float, height: float) -> 'Figure':
+    """Return a figure of a size in inches, drawn without a display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
     figure = Figure((width, height), dpi=150, layout='constrained')
     FigureCanvasAgg(figure)
     return figure
 
 
-def plot_accuracies(families: Dict[str, List[Tuple[str, float, float]]],
+def plot_accuracies(families: dict[str, list[tuple[str, float, float]]],
                     path: Path) -> None:
-    """Top-1 against FLOPs, one line for each family (Fig. 1).
+    """Plot Top-1 against FLOPs, one line for each family (Fig. 1).
 
     Args:
         families (dict[str, list[tuple[str, float, float]]]): Size, FLOPs in
             M and Top-1 in percent, see
-            :func:`emo_mm.analysis.compare.accuracies`.
-        path (Path): Of the picture to write.
+            :func:`emo_mm.analysis.peers.accuracies`.
+        path (Path): The image to write.
     """
+    from matplotlib import colormaps
     figure = new_figure(11, 7.5)
     axes = figure.add_subplot()
     styles = zip(cycle(colormaps['tab20'].colors), cycle('osD^v<>pPX*hH8d'))

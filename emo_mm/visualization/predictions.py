@@ -1,18 +1,20 @@
-"""Draw boxes, masks or labels on pictures, whichever a model predicts."""
+"""Draw boxes, masks or labels on images, whichever a model predicts."""
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, List, Optional
 
 import mmcv
 import numpy as np
-from mmengine.config import Config
+import torch
+from mmengine.dataset import Compose, pseudo_collate
 from mmengine.fileio import get
 from mmengine.registry import VISUALIZERS, init_default_scope
 from mmengine.visualization import Visualizer
+from torch import nn
 
-from emo_mm.models.weights import read_checkpoint
+from emo_mm.apis import find_test_dataset, names_and_colors
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
-# Shorter side in pixels below which a label would cover the picture.
+# Shorter side in pixels below which a label would cover the image.
 _SMALLEST_LABELLED = 320
 
 
@@ -25,7 +27,8 @@ def draw_sample(visualizer: Visualizer,
     """Draw a data sample with its library's own visualizer.
 
     Args:
-        visualizer (Visualizer): Of mmdet, mmseg or mmpretrain.
+        visualizer (Visualizer): Of mmdet, mmseg or mmpretrain. Its
+            ``dataset_meta`` is completed, see :func:`complete_meta`.
         image (np.ndarray): (H, W, 3), RGB.
         sample: What the model predicted.
         name (str): Under which the visualizer's backends keep it.
@@ -33,8 +36,10 @@ def draw_sample(visualizer: Visualizer,
         kwargs: Handed to the visualizer.
 
     Returns:
-        np.ndarray: The drawn picture, (H', W', 3), RGB.
+        np.ndarray: The drawn image, (H', W', 3), RGB.
     """
+    visualizer.dataset_meta = complete_meta(visualizer.dataset_meta or {},
+                                            _largest_label(sample) + 1)
     draw = visualizer.add_datasample
     if hasattr(visualizer, 'visualize_cls'):
         draw = visualizer.visualize_cls
@@ -45,8 +50,45 @@ def draw_sample(visualizer: Visualizer,
     return visualizer.get_image() if drawn is None else drawn
 
 
-def read_rgb(path: str) -> np.ndarray:
-    """A picture as (H, W, 3) in RGB.
+def complete_meta(meta: dict, count: int) -> dict:
+    """Give every class a name and a colour.
+
+    The libraries' visualizers fail, or leave classes out, where names or
+    colours are missing; mmseg's takes those of Cityscapes where it has none.
+
+    Args:
+        meta (dict): A data set's metainfo, with or without ``classes`` and
+            ``palette``.
+        count (int): How many classes there are at least.
+
+    Returns:
+        dict: ``meta``, whose classes without a name have their number, and
+        those without a colour one as the libraries draw it at random.
+    """
+    known = names_and_colors(meta)
+    names = list(known['classes'] or ())
+    names += [str(i) for i in range(len(names), count)]
+    colors = list(known['palette'] or ())[:len(names)]
+    # mmdet and mmseg have this seed, too.
+    drawn = np.random.RandomState(42).randint(0, 255, (len(names), 3))
+    colors += [tuple(color) for color in drawn[len(colors):].tolist()]
+    return dict(meta, classes=tuple(names), palette=colors)
+
+
+def _largest_label(sample) -> int:
+    """Return the largest label that a data sample predicts, -1 for none."""
+    if 'pred_sem_seg' in sample:
+        labels = sample.pred_sem_seg.data
+    elif 'pred_instances' in sample:
+        labels = sample.pred_instances.labels
+    else:
+        labels = sample.get('pred_label', ())
+    labels = torch.as_tensor(labels)
+    return int(labels.max()) if labels.numel() else -1
+
+
+def read_rgb(path: str | Path) -> np.ndarray:
+    """Read an image as (H, W, 3) in RGB.
 
     Raises:
         ValueError: If it cannot be decoded.
@@ -54,12 +96,12 @@ def read_rgb(path: str) -> np.ndarray:
     content = get(str(path))
     image = mmcv.imfrombytes(content) if content else None
     if image is None:
-        raise ValueError(f'{path} is not a picture that can be decoded.')
+        raise ValueError(f'{path} is not an image that can be decoded.')
     return np.ascontiguousarray(image[..., ::-1])
 
 
-def find_pictures(path: Path) -> List[Path]:
-    """The pictures in a folder and those below it, or the one at ``path``.
+def find_images(path: Path) -> list[Path]:
+    """Find the images in a folder and those below it, or the one at ``path``.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -67,81 +109,57 @@ def find_pictures(path: Path) -> List[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise FileNotFoundError(f'pictures={str(path)!r}: there is no such '
+        raise FileNotFoundError(f'images={str(path)!r}: there is no such '
                                 'file or folder.')
     found = [
         file for file in sorted(path.rglob('*'))
         if file.suffix.lower() in SUFFIXES
     ]
     if not found:
-        raise FileNotFoundError(f'pictures={str(path)!r} holds no file with '
+        raise FileNotFoundError(f'images={str(path)!r} holds no file with '
                                 f'one of {", ".join(SUFFIXES)}.')
     return found
 
 
-def make_drawer(
-        cfg: Config,
-        checkpoint: str,
-        device: Optional[str] = None,
-        score_thr: float = 0.3) -> Callable[[np.ndarray, str], np.ndarray]:
-    """A function that draws what a model sees in a picture.
-
-    The model is run by the library's own inferencer.
+def make_drawer(model: nn.Module,
+                score_thr: float = 0.3) -> Callable[[Path], np.ndarray]:
+    """Return a function that draws what a model predicts for an image.
 
     Args:
-        cfg (Config): Of mmdet, mmseg or mmpretrain.
-        checkpoint (str): Path or URL of the model's weights.
-        device (str, optional): Defaults to None, a GPU if there is one.
+        model (nn.Module): Of :func:`emo_mm.apis.init_model`.
         score_thr (float): Boxes below it are not drawn. Defaults to 0.3.
 
     Returns:
-        Callable: Of a picture (H, W, 3) in RGB and its name, returning the
-        drawn picture in RGB.
-
-    Raises:
-        FileNotFoundError: If there is no such checkpoint.
-        ValueError: If the checkpoint does not fill the model, or the config
-            is of another library.
+        Callable: Of the path of an image, returning the drawn image in RGB.
+        It raises ValueError where the image cannot be decoded.
     """
-    from emo_mm.checks.compatibility import check_complete  # which imports this module
-    make_inferencer = _inferencer_class(cfg)
-    # Weights to start a training from are not wanted.
-    cfg.model.backbone.init_cfg = None
+    cfg = model.cfg
     init_default_scope(cfg.default_scope)
-    weights = read_checkpoint(checkpoint)
-    inferencer = make_inferencer(cfg, checkpoint, device=device)
-    check_complete(inferencer.model, weights, checkpoint)
-    inferencer.show_progress = False
-    visualizer = inferencer.visualizer
+    pipeline = make_pipeline(find_test_dataset(cfg)['pipeline'])
+    visualizer = VISUALIZERS.build(
+        dict(cfg.visualizer, name='drawer', vis_backends=None))
+    visualizer.dataset_meta = model.dataset_meta
     kwargs = dict(draw_gt=False)
     if cfg.default_scope == 'mmdet':
         kwargs['pred_score_thr'] = score_thr
-    if visualizer is None:  # mmpretrain's builds one when it is called
-        visualizer = VISUALIZERS.build(dict(cfg.visualizer, name='drawer'))
-        kwargs['classes'] = inferencer.classes
 
-    def draw(image: np.ndarray, name: str) -> np.ndarray:
-        # Inferencers take pictures as OpenCV reads them, in BGR.
-        result = inferencer(image[..., ::-1], return_datasamples=True)
-        if isinstance(result, dict):
-            result = result['predictions']
-        sample = result[0] if isinstance(result, list) else result
-        return draw_sample(visualizer, image, sample.cpu(), name, **kwargs)
+    @torch.no_grad()
+    def draw(path: Path) -> np.ndarray:
+        image = read_rgb(path)
+        data = pseudo_collate([pipeline(str(path))])
+        sample, = model.test_step(data)
+        return draw_sample(visualizer, image, sample.cpu(), path.stem,
+                           **kwargs)
 
     return draw
 
 
-def _inferencer_class(cfg: Config) -> type:
-    """The inferencer of a config's library."""
-    scope = cfg.get('default_scope')
-    if scope == 'mmdet':
-        from mmdet.apis import DetInferencer
-        return DetInferencer
-    if scope == 'mmseg':
-        from mmseg.apis import MMSegInferencer
-        return MMSegInferencer
-    if scope == 'mmpretrain':
-        from mmpretrain import ImageClassificationInferencer
-        return ImageClassificationInferencer
-    raise ValueError(f'default_scope={scope!r} of the config must be mmdet, '
-                     'mmseg or mmpretrain.')
+def make_pipeline(steps: Sequence[dict]) -> Callable[[str], dict]:
+    """Return a test pipeline that takes the path of an image alone.
+
+    Args:
+        steps (Sequence[dict]): Its config; annotations are not loaded.
+    """
+    compose = Compose(
+        [step for step in steps if 'LoadAnnotations' not in str(step['type'])])
+    return lambda path: compose(dict(img_path=path, img_id=0))

@@ -4,7 +4,7 @@ from torch import Tensor
 
 
 def diagonal_similarity(feature: Tensor) -> Tensor:
-    """Cosine similarity of all pairs of pixels on the diagonal of a map.
+    """Compute the similarity of all pairs of pixels on a map's diagonal.
 
     Entry (i, j) compares positions (i, i) and (j, j): a block that only sees
     its neighbourhood gives a bright band, one that sees far a spread.

@@ -9,6 +9,7 @@ from emo_mm.analysis.timing import peak_memory, time_interleaved
 MIB = 2**20
 
 
+@pytest.mark.timing
 def test_median_of_a_call_and_its_spread():
     durations = dict(short=0.002, long=0.006)
     timings = time_interleaved({
@@ -29,6 +30,7 @@ def test_calls_take_turns():
     assert order == list('aaabbb' + 'ab' * 3)  # warm-up, then rounds
 
 
+@pytest.mark.timing
 def test_short_calls_repeat_within_a_round():
     count = []
     time_interleaved(dict(short=lambda: (time.sleep(0.001), count.append(1))),
@@ -36,6 +38,7 @@ def test_short_calls_repeat_within_a_round():
     assert 3 + 5 <= len(count) <= 3 + 20
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(
     not os.path.exists('/proc/self/clear_refs'), reason='Linux alone')
 def test_peak_memory_is_the_largest_sum_held_at_once():
@@ -52,6 +55,7 @@ def test_peak_memory_is_the_largest_sum_held_at_once():
         32, rel=0.1)
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_peak_memory_of_a_gpu():
     call = lambda: torch.ones(8 * MIB, device='cuda') + 1  # noqa: E731

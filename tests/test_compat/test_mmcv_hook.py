@@ -18,7 +18,7 @@ EXT = ROOT / 'emo_mm' / 'compat' / 'mmcv_ext' / '_ext.py'
 
 
 def find(name, *folders):
-    """Return where ``name`` comes from, with the hook and more folders."""
+    """Return where ``name`` comes from, with ``folders`` on the path."""
     code = f"""
 import sys
 sys.path += {[str(folder) for folder in (*folders, ROOT)]!r}

@@ -8,22 +8,25 @@ from mmengine.registry import TRANSFORMS
 from mmengine.runner import Runner
 
 import emo_mm  # noqa: F401, registers what is built
-from emo_mm.datasets.multi_scale import (MultiScaleBatchSampler,
-                                         MultiScaleCrop, MultiScaleDataset)
+from emo_mm.datasets.multi_scale import (
+    MultiScaleBatchSampler,
+    MultiScaleCrop,
+    MultiScaleDataset,
+)
 
 SIZES = (32, 64, 96)
 
 
 @TRANSFORMS.register_module()
-class BlankPicture:
-    """A picture whose every pixel holds the sample's index."""
+class BlankImage:
+    """An image whose every pixel holds the sample's index."""
 
     def __init__(self, scale):
         self.scale = (scale, scale)
 
     def __call__(self, results):
-        picture = torch.full(self.scale, float(results['sample_idx']))
-        return dict(picture=picture)
+        image = torch.full(self.scale, float(results['sample_idx']))
+        return dict(image=image)
 
 
 def make_sampler(samples=200, batch_size=9, rank=0, world_size=1, **kwargs):
@@ -103,8 +106,7 @@ class Numbers(BaseDataset):
 
 
 def make_dataloader(num_workers=0):
-    crop = dict(
-        type='MultiScaleCrop', crop=dict(type='BlankPicture', scale=64))
+    crop = dict(type='MultiScaleCrop', crop=dict(type='BlankImage', scale=64))
     return Runner.build_dataloader(
         dict(
             batch_size=9,
@@ -124,8 +126,8 @@ def test_mmengines_dataloader(num_workers):
     loader = make_dataloader(num_workers)
     shapes, indices = [], []
     for batch in loader:
-        shapes.append(tuple(batch['picture'].shape))
-        indices += batch['picture'][:, 0, 0].int().tolist()
+        shapes.append(tuple(batch['image'].shape))
+        indices += batch['image'][:, 0, 0].int().tolist()
     assert len(shapes) == len(loader)
     assert {(36, 32, 32), (9, 64, 64), (4, 96, 96)} <= set(shapes)
     assert sorted(indices) == list(range(60))

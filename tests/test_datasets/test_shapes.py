@@ -1,19 +1,19 @@
 """The generated data set is a correct and honest one."""
 import hashlib
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from emo_mm.datasets.shapes import (CLASSES, draw_shape, generate_ade,
-                                    generate_coco, generate_imagenet)
-
-TOOL = Path(__file__).parents[2].joinpath('tools', 'dataset_converters',
-                                          'generate_shapes.py')
+from emo_mm.datasets.shapes import (
+    CLASSES,
+    draw_shape,
+    generate_ade,
+    generate_coco,
+    generate_imagenet,
+)
+from tools.dataset_converters import generate_shapes
 
 
 @pytest.fixture(scope='module')
@@ -45,13 +45,11 @@ def test_layout(root, split, count):
         assert annotation['area'] == width * height
 
 
-def test_classes_of_coco(tmp_path):
+def test_classes_of_coco(tmp_path, capsys):
     datasets = pytest.importorskip('mmdet.datasets')
-    subprocess.run([
-        sys.executable, TOOL, 'coco', tmp_path, '--train=40', '--val=4',
-        '--size=64'
-    ],
-                   check=True)
+    generate_shapes.main(
+        ['coco', str(tmp_path), '--train=40', '--val=4', '--size=64'])
+    assert 'Wrote 40 + 4 images to' in capsys.readouterr().out
     content = load(tmp_path, 'train2017')
     ids = [category['id'] for category in content['categories']]
     assert ids == sorted(ids) and ids[-1] == 90
@@ -99,10 +97,10 @@ def test_a_shape_fills_its_box(label):
 def test_ade_layout(tmp_path):
     generate_ade(tmp_path, dict(training=3, validation=2), size=64)
     for split, count in (('training', 3), ('validation', 2)):
-        pictures = sorted((tmp_path / 'images' / split).glob('*.jpg'))
+        images = sorted((tmp_path / 'images' / split).glob('*.jpg'))
         masks = sorted((tmp_path / 'annotations' / split).glob('*.png'))
-        assert len(pictures) == count
-        assert [p.stem for p in pictures] == [m.stem for m in masks]
+        assert len(images) == count
+        assert [path.stem for path in images] == [path.stem for path in masks]
         values = set()
         for path in masks:
             mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)

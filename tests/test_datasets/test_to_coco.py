@@ -10,23 +10,20 @@ from mmengine.config import ConfigDict
 from PIL import Image
 
 from emo_mm.checks.data.check import check_datasets
-from emo_mm.datasets.coco_writer import CocoWriter
-from emo_mm.datasets.voc_to_coco import voc_to_coco
-from emo_mm.datasets.yolo_to_coco import read_classes, yolo_to_coco
-
-TOOLS = Path(__file__).parents[2] / 'tools/dataset_converters'
+from emo_mm.datasets.converters import (
+    CocoWriter,
+    read_classes,
+    voc_to_coco,
+    yolo_to_coco,
+)
+from tests.small_data import write_image
+from tools.dataset_converters import voc_to_coco as voc_tool
+from tools.dataset_converters import yolo_to_coco as yolo_tool
 
 
 def write(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding='utf-8')
-
-
-def noise(path, size, **save):
-    pixels = np.random.default_rng(len(str(path))).integers(
-        0, 256, (*size[::-1], 3))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels.astype(np.uint8)).save(path, **save)
 
 
 def objects(content):
@@ -55,7 +52,7 @@ def item(name, box, extra=''):
 def voc(tmp_path):
     root = tmp_path / 'VOC'
     for name in ('a', 'b'):
-        noise(root / f'JPEGImages/{name}.jpg', (100, 80))
+        write_image(root / f'JPEGImages/{name}.jpg', size=(100, 80))
     write(
         root / 'Annotations/a.xml',
         xml('a.jpg', item('dog', (1, 1, 100, 80)),
@@ -133,7 +130,7 @@ def test_size_of_the_image_where_the_xml_has_none(voc):
     write(voc / 'Annotations/b.xml', xml('b.jpg', size=(0, 0)))
     assert convert_voc(voc)['images'][1]['width'] == 100
     (voc / 'JPEGImages').rename(voc / 'elsewhere')
-    with pytest.raises(ValueError, match='b.xml .*size of b.jpg.*--images'):
+    with pytest.raises(ValueError, match='b.xml: .*size of b.jpg.*--images'):
         convert_voc(voc)
     assert convert_voc(voc, images=voc / 'elsewhere')['images'][1]['id'] == 2
 
@@ -176,9 +173,9 @@ def test_missing_files_of_voc(voc, tmp_path):
 # --- YOLO -------------------------------------------------------------------
 @pytest.fixture
 def yolo(tmp_path):
-    noise(tmp_path / 'images/a.jpg', (100, 80))
-    noise(tmp_path / 'images/sub/b.PNG', (64, 64))
-    noise(tmp_path / 'images/c.jpg', (100, 80))
+    write_image(tmp_path / 'images/a.jpg', 1, size=(100, 80))
+    write_image(tmp_path / 'images/sub/b.PNG', 2, size=(64, 64))
+    write_image(tmp_path / 'images/c.jpg', 3, size=(100, 80))
     write(tmp_path / 'labels/a.txt', '1 0.5 0.5 0.2 0.5\n\n0 0.1 0.1 0.2 0.2')
     write(tmp_path / 'labels/sub/b.txt', '0 0.333333 0.5 0.666667 1\n')
     write(tmp_path / 'labels/classes.txt', 'cat\ndog\n')
@@ -211,7 +208,7 @@ def test_yolo_size_after_exif(yolo):
     """Labels are drawn on the image as it is seen."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    noise(yolo / 'images/a.jpg', (100, 80), exif=exif)
+    write_image(yolo / 'images/a.jpg', size=(100, 80), exif=exif)
     image = convert_yolo(yolo)['images'][0]
     assert (image['width'], image['height']) == (80, 100)
 
@@ -331,22 +328,27 @@ def test_mmdet_reads_the_boxes(kind, request):
     assert not [finding for finding in findings if finding.level == 'error']
 
 
-@pytest.mark.parametrize('kind', ['voc', 'yolo'])
-def test_commands(kind, request):
+@pytest.mark.parametrize('kind, tool', [('voc', voc_tool),
+                                        ('yolo', yolo_tool)])
+def test_commands(kind, tool, request, capsys):
     root = request.getfixturevalue(kind)
     sources = [root] if kind == 'voc' else [root / 'images', root / 'labels']
-    command = [sys.executable, TOOLS / f'{kind}_to_coco.py', *sources]
-
-    def run(*args):
-        return subprocess.run([*command, *args],
-                              capture_output=True,
-                              text=True)
-
-    result = run(root / 'out.json', '--classes', 'cat', 'dog')
-    assert result.returncode == 0, result.stderr
-    assert 'images and 3 boxes of 2 classes' in result.stdout
+    sources = list(map(str, sources))
+    tool.main([*sources, str(root / 'out.json'), '--classes', 'cat', 'dog'])
+    assert 'images and 3 boxes of 2 classes' in capsys.readouterr().out
     assert (root / 'out.json').is_file()
-    result = run(root / 'new.json', '--classes', 'cat')
+    with pytest.raises(ValueError):
+        tool.main([*sources, str(root / 'new.json'), '--classes', 'cat'])
+    assert not (root / 'new.json').exists()
+
+
+def test_a_command_ends_with_its_error(yolo):
+    result = subprocess.run([
+        sys.executable, yolo_tool.__file__, 'images', 'labels', 'new.json',
+        '--classes', 'cat'
+    ],
+                            cwd=yolo,
+                            capture_output=True,
+                            text=True)
     assert result.returncode == 1
     assert 'error: ' in result.stderr and 'Traceback' not in result.stderr
-    assert not (root / 'new.json').exists()

@@ -1,7 +1,7 @@
-"""Models with weights that spread scores, pictures, and exported files."""
+"""Models with weights that spread scores, images, and exported files."""
 import copy
 import re
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -10,6 +10,9 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+
+from emo_mm.apis import init_model
+from emo_mm.deployment import export
 
 ROOT = Path(__file__).parents[2]
 # At the classifier's, stage 3 needs no padding; it does at the others.
@@ -41,14 +44,14 @@ def read_config(kind):
     return cfg
 
 
-def make_picture(seed, height=240, width=320):
-    """RGB noise of all scales, so that outputs differ over the picture."""
+def make_image(seed, height=240, width=320):
+    """RGB noise of all scales, so that outputs differ over the image."""
     rng = np.random.default_rng(seed)
-    picture = np.zeros((height, width, 3))
+    image = np.zeros((height, width, 3))
     for cells in (3, 6, 12, 24, 48):
         noise = rng.normal(size=(cells, cells, 3))
-        picture += cv2.resize(noise, (width, height))
-    return (128 + 50 * picture).clip(0, 255).astype(np.uint8)
+        image += cv2.resize(noise, (width, height))
+    return (128 + 50 * image).clip(0, 255).astype(np.uint8)
 
 
 def _spread(wide, layer, inputs, output):
@@ -72,8 +75,8 @@ def make_model(cfg):
     init_default_scope(cfg.default_scope)
     model = revert_sync_batchnorm(MODELS.build(copy.deepcopy(cfg.model)))
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    pictures = np.stack([make_picture(seed, 160, 160) for seed in range(4)])
-    images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
+    images = np.stack([make_image(seed, 160, 160) for seed in range(4)])
+    images = torch.from_numpy(images).permute(0, 3, 1, 2)
     images = (images - 120.) / 58.
     model.eval()
     for norm in norms:
@@ -116,12 +119,50 @@ def checkpoints(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def pictures(tmp_path_factory):
-    """Paths of two pictures: of the sample data where they are here."""
-    found = sorted((ROOT.parent / 'shared/data/ade_sample/images').glob('*'))
-    if found:
-        return [str(path) for path in found[:2]]
-    folder = tmp_path_factory.mktemp('pictures')
+def images(tmp_path_factory):
+    """Paths of two images."""
+    folder = tmp_path_factory.mktemp('images')
     for seed in range(2):
-        cv2.imwrite(str(folder / f'{seed}.png'), make_picture(seed))
+        cv2.imwrite(str(folder / f'{seed}.png'), make_image(seed))
     return [str(path) for path in sorted(folder.iterdir())]
+
+
+def run_export(kind, checkpoint, out, images, format='onnx', **options):
+    """Export a model of ``kind`` and return what its verification said."""
+    lines = []
+    export.export(
+        read_config(kind),
+        checkpoint,
+        format,
+        out,
+        options.pop('size', SIZES[kind]),
+        images=images,
+        log=lines.append,
+        **options)
+    return '\n'.join(lines)
+
+
+@pytest.fixture(scope='session')
+def exported(checkpoints, images, tmp_path_factory):
+    """Dynamic ONNX models and what their verification said, by kind."""
+    folder = tmp_path_factory.mktemp('exported')
+
+    @cache
+    def get(kind):
+        path = folder / f'{kind}.onnx'
+        log = run_export(
+            kind, checkpoints(kind), path, images[:1], dynamic=True)
+        return path, log
+
+    return get
+
+
+@pytest.fixture(scope='session')
+def models(checkpoints):
+    """The libraries' models in PyTorch, by kind. Tests do not change them."""
+
+    @cache
+    def get(kind):
+        return init_model(read_config(kind), checkpoints(kind))
+
+    return get

@@ -1,5 +1,7 @@
 """Exports verify themselves, and refuse what they cannot do."""
+import copy
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,47 +14,21 @@ from PIL import Image
 
 pytest.importorskip('onnxruntime')
 pytest.importorskip('onnx')
-from emo_mm.deployment import build, export, formats, verify  # noqa: E402
+from emo_mm.deployment import (  # noqa: E402
+    build,  # noqa: E402
+    formats,
+    infer,
+    verify,
+)
 from emo_mm.deployment.evaluate import evaluate  # noqa: E402
-from emo_mm.deployment import infer as runner  # noqa: E402
 from emo_mm.deployment.infer import ExportedModel  # noqa: E402
 from tests.test_deployment import conftest  # noqa: E402
 
 CLASSES, ROOT, SIZES = conftest.CLASSES, conftest.ROOT, conftest.SIZES
-make_picture, read_config = conftest.make_picture, conftest.read_config
+make_image, read_config = conftest.make_image, conftest.read_config
+run_export = conftest.run_export
 
 KINDS = tuple(SIZES)
-
-
-def run_export(kind, checkpoint, out, pictures, format='onnx', **options):
-    lines = []
-    export.export(
-        read_config(kind),
-        checkpoint,
-        format,
-        out,
-        options.pop('size', SIZES[kind]),
-        pictures=pictures,
-        log=lines.append,
-        **options)
-    return '\n'.join(lines)
-
-
-@pytest.fixture(scope='module')
-def exported(checkpoints, pictures, tmp_path_factory):
-    """Dynamic ONNX models and what their verification said, by kind."""
-    folder = tmp_path_factory.mktemp('exported')
-    done = {}
-
-    def get(kind):
-        if kind not in done:
-            path = folder / f'{kind}.onnx'
-            log = run_export(
-                kind, checkpoints(kind), path, pictures[:1], dynamic=True)
-            done[kind] = path, log
-        return done[kind]
-
-    return get
 
 
 # --- Results ----------------------------------------------------------------
@@ -65,15 +41,18 @@ def test_dynamic_models_verify_at_five_sizes(exported, kind):
 
 @pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('size', [(97, 143), (201, 66)])
-def test_results_are_the_librarys_at_odd_sizes(exported, checkpoints, kind,
-                                               size):
+def test_results_are_the_librarys_at_odd_sizes(exported, models, kind, size):
     model = ExportedModel(exported(kind)[0])
-    library, _ = build.load_model(read_config(kind), checkpoints(kind))
-    image = make_picture(7, *size)
+    image = make_image(7, *size)
     results = model.results(image)
-    expected = verify.predict(library, image)
-    assert verify.compare_results(expected, results,
-                                  verify.TOLERANCES['float32']).passed
+    expected = verify.predict(models(kind), image)
+    tolerance = verify.TOLERANCES['float32']
+    final = verify.compare_results(expected, results, tolerance)
+    if 'boxes' in results and not final.passed:  # a tie, then
+        plain = build.make_end_to_end(copy.deepcopy(models(kind)))
+        raw = verify.raw_outputs(plain, image)
+        final = verify.check_choice(plain, raw, results, size, tolerance)
+    assert final.passed, final.text
     if 'boxes' in results:
         assert len(results['boxes']) > 20
         assert len(set(results['labels'].tolist())) > 2
@@ -105,31 +84,31 @@ def test_metadata_travels(exported):
     assert metadata['emo_mm'] and metadata['nms']['iou_threshold'] == 0.45
 
 
-def test_float16_of_a_picture_in_float32(checkpoints, pictures, tmp_path):
+def test_float16_of_an_image_in_float32(checkpoints, images, tmp_path):
     path = tmp_path / 'half.onnx'
     run_export(
         'classifier',
         checkpoints('classifier'),
         path,
-        pictures[:1],
+        images[:1],
         input_type='float32',
         precision='float16')
     full = Path(checkpoints('classifier')).stat().st_size
     assert path.stat().st_size < 0.6 * full
     model = ExportedModel(path)
     assert model.metadata['input']['dtype'] == 'float32'
-    image = make_picture(0, *SIZES['classifier'])
+    image = make_image(0, *SIZES['classifier'])
     assert model.results(image)['probabilities'].shape == (7, )
 
 
-def test_openvino(checkpoints, pictures, tmp_path):
+def test_openvino(checkpoints, images, tmp_path):
     openvino = pytest.importorskip('openvino')
     path = tmp_path / 'detector.xml'
     log = run_export(
         'detector',
         checkpoints('detector'),
         path,
-        pictures[:1],
+        images[:1],
         format='openvino',
         size=(96, 96),
         dynamic=True)
@@ -152,14 +131,14 @@ def test_bfloat16_that_the_cpu_lacks_is_told(monkeypatch, has_bfloat16):
     assert formats.fallback('openvino', 'float32') == ''
 
 
-def test_exported_program_loads_without_this_package(checkpoints, pictures,
+def test_exported_program_loads_without_this_package(checkpoints, images,
                                                      tmp_path):
     path = tmp_path / 'classifier.pt2'
     run_export(
         'classifier',
         checkpoints('classifier'),
         path,
-        pictures[:1],
+        images[:1],
         format='exported-program')
     code = ('import sys, torch; '
             f'program = torch.export.load({str(path)!r}).module(); '
@@ -176,21 +155,21 @@ def test_exported_program_loads_without_this_package(checkpoints, pictures,
 
 
 # --- Verification -----------------------------------------------------------
-def test_what_computes_something_else_leaves_no_file(checkpoints, pictures,
+def test_what_computes_something_else_leaves_no_file(checkpoints, images,
                                                      tmp_path, monkeypatch):
     """The written network has one weight changed."""
     right = formats.FORMATS['onnx']
 
-    def write(whole, *args):
+    def write(model, *args):
         with torch.no_grad():
-            whole.model.head.fc.weight[0, 0] += 0.5
-        right.write(whole, *args)
+            model.model.head.fc.weight[0, 0] += 0.5
+        right.write(model, *args)
 
     wrong = formats.Format(**{**vars(right), 'write': write})
     monkeypatch.setitem(formats.FORMATS, 'onnx', wrong)
     out = tmp_path / 'wrong.onnx'
     with pytest.raises(verify.VerificationError, match='No file was written'):
-        run_export('classifier', checkpoints('classifier'), out, pictures[:1])
+        run_export('classifier', checkpoints('classifier'), out, images[:1])
     assert not list(tmp_path.iterdir())
 
 
@@ -206,9 +185,9 @@ def test_boxes_that_differ_fail():
                    dict(scores=np.float32([.9, .7])),
                    dict(
                        (name, value[:1]) for name, value in expected.items())):
-        finding = verify.compare_results(expected, dict(expected, **change),
-                                         tolerance)
-        assert not finding.passed
+        comparison = verify.compare_results(expected, dict(expected, **change),
+                                            tolerance)
+        assert not comparison.passed
 
 
 def test_masks_and_classes_that_differ_fail():
@@ -219,14 +198,14 @@ def test_masks_and_classes_that_differ_fail():
     assert not verify.compare_results(
         dict(mask=mask), dict(mask=other), tolerance).passed
     first = np.float32([.4, .3, .1, .1, .06, .04])
-    finding = verify.compare_results(
+    comparison = verify.compare_results(
         dict(probabilities=first), dict(probabilities=first[::-1]), tolerance)
-    assert not finding.passed
+    assert not comparison.passed
     # In the same order, but as logits.
-    finding = verify.compare_results(
+    comparison = verify.compare_results(
         dict(probabilities=first), dict(probabilities=np.log(first)),
         tolerance)
-    assert not finding.passed
+    assert not comparison.passed
 
 
 # --- Bad input --------------------------------------------------------------
@@ -250,7 +229,6 @@ def empty_folder(tmp_path, monkeypatch):
 def test_bad_arguments(empty_folder):
     refuse('end in .xml', format='openvino')
     refuse('--precision bfloat16', precision='bfloat16')
-    refuse('int8 is not offered', precision='int8')
     refuse('at least 32', size=(16, 320))
     refuse("checkpoint='none.pth' is not a file", error=FileNotFoundError)
     Path('text.pth').write_text('no checkpoint')
@@ -322,21 +300,19 @@ def test_the_command_names_what_is_wrong(tmp_path):
     assert 'Traceback' not in done.stderr
 
 
-def test_class_names():
+def test_class_names(models):
     """Of the checkpoint, or else of the config's data."""
-    from mmengine.registry import init_default_scope
-    cfg = read_config('pspnet')
-    init_default_scope('mmseg')
-    names = build.class_names(cfg, {}, 150)
-    assert names[:2] == ['wall', 'building']
-    own = dict(dataset_meta=dict(classes=('a', 'b')))
-    assert build.class_names(cfg, own, 2) == ['a', 'b']
-    with pytest.raises(ValueError, match='names 150 classes'):
-        build.class_names(cfg, {}, 3)
+    model = copy.copy(models('pspnet'))
+    assert build.class_names(model) == list(CLASSES)
+    model.dataset_meta = dict(classes=None, palette=None)
+    with pytest.raises(ValueError, match='names 150 classes and the head'):
+        build.class_names(model)
+    model.cfg = Config(dict(default_scope='mmseg'))
+    assert build.class_names(model) == list('0123456')
 
 
 # --- The runner and the metrics ----------------------------------------------
-def test_pictures_of_all_kinds_are_read(tmp_path):
+def test_images_of_all_kinds_are_read(tmp_path):
     left_dark = Image.new('L', (8, 4), 200)
     left_dark.paste(50, (0, 0, 4, 4))
     exif = Image.Exif()
@@ -348,31 +324,31 @@ def test_pictures_of_all_kinds_are_read(tmp_path):
         'palette.gif': (left_dark.convert('P'), {}),
         'deep.png': (Image.fromarray(np.uint16(left_dark) * 256), {}),
     }
-    for name, (picture, options) in kinds.items():
-        picture.save(tmp_path / name, **options)
-        read = np.array(runner.read_picture(tmp_path / name))
+    for name, (image, options) in kinds.items():
+        image.save(tmp_path / name, **options)
+        read = np.array(infer.read_image(tmp_path / name))
         assert read.shape == (4, 8, 3), name
         assert read[2, 1].tolist() == [50] * 3, name
         assert read[2, 6].tolist() == [200] * 3, name
     Image.new('F', (8, 4), 0.5).save(tmp_path / 'real.tiff')
-    (tmp_path / 'text.jpg').write_text('no picture')
+    (tmp_path / 'text.jpg').write_text('no image')
     for name in ('real.tiff', 'text.jpg', 'none.png'):
         with pytest.raises(OSError, match=f'{name} cannot be read'):
-            runner.read_picture(tmp_path / name)
+            infer.read_image(tmp_path / name)
 
 
-def test_no_drawing_replaces_another_or_the_picture(tmp_path):
+def test_no_drawing_replaces_another_or_the_image(tmp_path):
     paths = [tmp_path / name for name in ('a.jpg', 'a.png', 'b.png')]
     for path in paths:
         path.touch()
-    places = runner.targets(paths, tmp_path / 'drawn')
+    places = infer.targets(paths, tmp_path / 'drawn')
     assert len(set(places)) == 3 and places[2].name == 'b.png'
     with pytest.raises(ValueError, match='drawn over itself'):
-        runner.targets(paths[2:], tmp_path)
+        infer.targets(paths[2:], tmp_path)
     with pytest.raises(FileNotFoundError, match='is a folder'):
-        runner.targets([tmp_path], tmp_path)
+        infer.targets([tmp_path], tmp_path)
     with pytest.raises(FileNotFoundError, match='no such file'):
-        runner.targets([tmp_path / 'none.png'], tmp_path)
+        infer.targets([tmp_path / 'none.png'], tmp_path)
 
 
 def test_a_damaged_model_is_named(exported, tmp_path):
@@ -383,8 +359,9 @@ def test_a_damaged_model_is_named(exported, tmp_path):
         ExportedModel(path)
 
 
-def test_the_runner_needs_no_torch(exported, pictures, tmp_path):
-    """numpy, Pillow and onnxruntime, in an environment of their own."""
+def test_infer_alone_needs_no_torch(exported, images, tmp_path):
+    """A copy of it, with numpy, Pillow and onnxruntime beside it."""
+    shutil.copy(infer.__file__, tmp_path)
     environment = tmp_path / 'environment'
     subprocess.run(
         [sys.executable, '-m', 'venv', '--without-pip', environment],
@@ -399,15 +376,15 @@ def test_the_runner_needs_no_torch(exported, pictures, tmp_path):
     (site / 'google').mkdir()
     for kind in ('detector', 'deeplab', 'classifier'):
         done = subprocess.run([
-            environment / 'bin' / 'python', ROOT / 'tools/deployment/infer.py',
-            exported(kind)[0], pictures[0], '--out-dir', kind
+            environment / 'bin' / 'python', 'infer.py',
+            exported(kind)[0], images[0], '--out-dir', kind
         ],
                               cwd=tmp_path,
                               capture_output=True,
                               text=True,
                               env={})
         assert done.returncode == 0, done.stderr
-        assert (tmp_path / kind / f'{Path(pictures[0]).stem}.png').is_file()
+        assert (tmp_path / kind / f'{Path(images[0]).stem}.png').is_file()
     code = 'import importlib.util as u; print(u.find_spec("torch"))'
     done = subprocess.run([environment / 'bin' / 'python', '-c', code],
                           capture_output=True,
@@ -417,23 +394,22 @@ def test_the_runner_needs_no_torch(exported, pictures, tmp_path):
 
 
 @pytest.fixture
-def measure(exported, checkpoints, tmp_path):
-    """Metrics of a kind on pictures whose truth is what PyTorch finds there.
+def measure(exported, models, checkpoints, tmp_path):
+    """Metrics of a kind on images whose truth is what PyTorch finds there.
 
-    ``write(picture, name, results)`` writes the truth of each.
+    ``write(image, name, results)`` writes the truth of each.
     """
 
     def run(kind, cfg, write):
         path, _ = exported(kind)
         model = ExportedModel(path)
-        library, _ = build.load_model(cfg, checkpoints(kind))
         (tmp_path / 'images').mkdir()
         for seed in range(3):
-            picture = Image.fromarray(make_picture(seed, 160, 160))
-            image, area = runner.prepare(picture, model.metadata)
-            results = runner.place_back(
-                verify.predict(library, image), area, picture.size)
-            write(picture, f'{seed}.png', results)
+            image = Image.fromarray(make_image(seed, 160, 160))
+            resized, area = infer.prepare(image, model.metadata)
+            results = infer.place_back(
+                verify.predict(models(kind), resized), area, image.size)
+            write(image, f'{seed}.png', results)
         return evaluate(cfg, model, checkpoints(kind))
 
     return run
@@ -446,8 +422,8 @@ def test_ap_is_pytorchs(measure, tmp_path):
         annotations=[],
         categories=[dict(id=i, name=name) for i, name in enumerate(CLASSES)])
 
-    def write(picture, name, results):
-        picture.save(tmp_path / 'images' / name)
+    def write(image, name, results):
+        image.save(tmp_path / 'images' / name)
         truth['images'].append(
             dict(id=name, file_name=name, width=160, height=160))
         for (x1, y1, x2, y2), label in zip(results['boxes'][:20].tolist(),
@@ -477,8 +453,8 @@ def test_miou_is_pytorchs(measure, tmp_path):
     cfg = read_config('deeplab')
     (tmp_path / 'masks').mkdir()
 
-    def write(picture, name, results):
-        picture.save(tmp_path / 'images' / name)
+    def write(image, name, results):
+        image.save(tmp_path / 'images' / name)
         Image.fromarray(np.uint8(results['mask'])).save(tmp_path / 'masks' /
                                                         name)
 
@@ -503,9 +479,9 @@ def test_top_1_is_pytorchs(measure, tmp_path):
     for name in CLASSES:
         (tmp_path / 'classes' / name).mkdir(parents=True)
 
-    def write(picture, name, results):
+    def write(image, name, results):
         label = results['probabilities'].argmax()
-        picture.save(tmp_path / 'classes' / CLASSES[label] / name)
+        image.save(tmp_path / 'classes' / CLASSES[label] / name)
 
     cfg.test_dataloader.dataset = dict(
         type='CustomDataset',

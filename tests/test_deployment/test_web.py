@@ -11,22 +11,22 @@ from PIL import Image
 pytest.importorskip('onnxruntime')
 pytest.importorskip('onnx')
 playwright = pytest.importorskip('playwright.sync_api')
-from emo_mm.deployment import build, export, verify  # noqa: E402
+from emo_mm.deployment import export, verify  # noqa: E402
 from tests.test_deployment import conftest  # noqa: E402
 
 ROOT, SIZES = conftest.ROOT, conftest.SIZES
 read_config = conftest.read_config
 
 BROWSER = shutil.which('chromium') or shutil.which('google-chrome')
-# Sizes of pictures; of them, the segmenter takes any.
-PICTURES = dict(
+# Sizes of images; of them, the segmenter takes any.
+IMAGE_SIZES = dict(
     detector=SIZES['detector'],
     deeplab=(97, 143),
     classifier=SIZES['classifier'])
-KINDS = tuple(PICTURES)
-TAKE = '''() => Object.fromEntries(Object.entries(emo.results()).filter(
+KINDS = tuple(IMAGE_SIZES)
+TAKE = """() => Object.fromEntries(Object.entries(emo.results()).filter(
   ([, value]) => value.dims).map(([name, {data, dims}]) =>
-  [name, {data: Array.from(data), dims}]))'''
+  [name, {data: Array.from(data), dims}]))"""
 
 
 @pytest.fixture(scope='module')
@@ -36,7 +36,7 @@ def page(checkpoints, tmp_path_factory):
     folder = tmp_path_factory.mktemp('web')
     for kind in KINDS:
         cfg = read_config(kind)
-        # Pictures of the model's own size are shown, so that nothing is
+        # Images of the model's own size are shown, so that nothing is
         # resized: a classifier's pipeline would enlarge and crop.
         cfg.test_dataloader.dataset.pipeline = []
         export.export(
@@ -45,7 +45,7 @@ def page(checkpoints, tmp_path_factory):
             'onnx',
             folder / f'{kind}.onnx',
             SIZES[kind],
-            dynamic=PICTURES[kind] != SIZES[kind],
+            dynamic=IMAGE_SIZES[kind] != SIZES[kind],
             verified=False,
             log=lambda line: None)
     path = ROOT / 'tools/deployment/web/serve.py'
@@ -76,13 +76,13 @@ def page(checkpoints, tmp_path_factory):
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_results_are_pytorchs(page, checkpoints, pictures, tmp_path, kind):
-    """A real picture of a size that the model takes."""
-    height, width = PICTURES[kind]
-    picture = Image.open(pictures[0]).convert('RGB').resize((width, height))
-    picture.save(tmp_path / 'picture.png')
+def test_results_are_pytorchs(page, models, images, tmp_path, kind):
+    """An image of a size that the model takes."""
+    height, width = IMAGE_SIZES[kind]
+    image = Image.open(images[0]).convert('RGB').resize((width, height))
+    image.save(tmp_path / 'image.png')
     page.select_option('#model', f'{kind}.onnx')
-    page.set_input_files('#picture', tmp_path / 'picture.png')
+    page.set_input_files('#image', tmp_path / 'image.png')
     page.evaluate('emo.idle()')
     assert page.evaluate('crossOriginIsolated')
     taken = page.evaluate(TAKE)
@@ -90,19 +90,18 @@ def test_results_are_pytorchs(page, checkpoints, pictures, tmp_path, kind):
         name: np.array(part['data'], np.float32).reshape(part['dims'])
         for name, part in taken.items()
     }
-    library, _ = build.load_model(read_config(kind), checkpoints(kind))
-    expected = verify.predict(library, np.array(picture))
-    finding = verify.compare_results(expected, results,
-                                     verify.TOLERANCES['float32'])
-    assert finding.passed, finding.text
+    expected = verify.predict(models(kind), np.array(image))
+    comparison = verify.compare_results(expected, results,
+                                        verify.TOLERANCES['float32'])
+    assert comparison.passed, comparison.text
 
 
-def test_what_is_no_picture_is_named(page, tmp_path):
-    (tmp_path / 'notes.png').write_text('no picture')
-    page.set_input_files('#picture', tmp_path / 'notes.png')
+def test_what_is_no_image_is_named(page, tmp_path):
+    (tmp_path / 'notes.png').write_text('no image')
+    page.set_input_files('#image', tmp_path / 'notes.png')
     page.evaluate('emo.idle()')
     assert page.text_content('#status').startswith(
-        'error: notes.png is not a picture')
+        'error: notes.png is not an image')
 
 
 def test_the_camera_is_shown_until_stopped(page):

@@ -1,10 +1,12 @@
-"""Curves and pictures of a training."""
+"""Curves and images of a training."""
 import json
 
 import cv2
 import pytest
+from mmengine.registry import HOOKS
 
-from emo_mm.engine.hooks import ValPicturesHook, plot_curves, read_curves
+from emo_mm.engine.hooks import ValImagesHook, plot_curves
+from emo_mm.engine.scalars import curves_of, metrics_of, read_scalars
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def scalars(tmp_path):
 
 
 def test_curves_are_losses_rate_and_metrics(scalars):
-    assert read_curves(scalars) == {
+    assert curves_of(read_scalars(scalars)) == {
         'lr': ([5, 10], [0.1, 0.2]),
         'loss': ([5], [2.]),
         'loss_cls': ([5, 10], [1.5, 1.]),
@@ -35,7 +37,7 @@ def test_curves_are_losses_rate_and_metrics(scalars):
 
 
 def test_one_panel_each(scalars, tmp_path):
-    curves = read_curves(scalars)
+    curves = curves_of(read_scalars(scalars))
     plot_curves(curves, tmp_path / 'three.png')
     del curves['coco/bbox_mAP']
     plot_curves(curves, tmp_path / 'two.png')
@@ -50,7 +52,19 @@ def test_no_values_no_plot(tmp_path):
     assert not (tmp_path / 'none.png').exists()
 
 
+def test_metrics_are_those_of_validations(scalars):
+    *_, last = map(metrics_of, read_scalars(scalars))
+    assert last == {'coco/bbox_mAP': 0.25, 'coco/bbox_mAP_s': -1.0}
+    assert metrics_of(read_scalars(scalars)[0]) == {}
+
+
 @pytest.mark.parametrize('number', [-1, 2.5, None])
-def test_number_of_pictures(number):
-    with pytest.raises(ValueError, match=f'num_pictures={number}'):
-        ValPicturesHook(num_pictures=number)
+def test_number_of_images(number):
+    with pytest.raises(ValueError, match=f'num_images={number}'):
+        ValImagesHook(num_images=number)
+
+
+def test_name_of_configs_that_0_1_dumped():
+    hook = HOOKS.build(dict(type='ValPicturesHook', num_pictures=2))
+    assert isinstance(hook, ValImagesHook) and hook.num_images == 2
+    assert HOOKS.build(dict(type='ValPicturesHook')).num_images == 4

@@ -1,5 +1,4 @@
-"""torch.compile: one graph for all sizes. Its backend 'eager' runs the graph
-that was recorded, without a compiler."""
+"""Networks under torch.compile, whose graphs are run without a compiler."""
 import copy
 import shutil
 
@@ -32,21 +31,25 @@ def recorded(model, graphs, **kwargs):
     return torch.compile(model, backend=backend, fullgraph=True, **kwargs)
 
 
+# Stage 3 has maps of 4 x 6, 6 x 6 (no padding) and 7 x 10 positions.
+SIZES = ((64, 96), (96, 96), (97, 150))
+
+
 @pytest.mark.parametrize('deployed', [False, True])
-def test_one_graph_for_all_sizes(deployed):
+def test_graphs_hold_for_all_sizes(deployed):
     model = EMO(MINI, window_size=3, out_indices=(3, 4)).eval()
     if deployed:
         model.switch_to_deploy()
     graphs = []
     compiled = recorded(model, graphs, dynamic=True)
     with torch.no_grad():
-        # Stage 3 has maps of 4 x 6, 6 x 6 (no padding) and 7 x 10 positions.
-        # Where one row of windows covers it, another graph is recorded.
-        for height, width in ((64, 96), (96, 96), (97, 150)):
+        for height, width in 2 * SIZES:
             x = torch.rand(2, 3, height, width)
             for actual, expected in zip(compiled(x), model(x)):
                 torch.testing.assert_close(actual, expected)
-    assert len(graphs) == 1
+    # Deployed, one graph pads every map, by zero perhaps. As it is trained,
+    # the network has one graph for each combination of padded sides.
+    assert len(graphs) == 1 if deployed else len(graphs) <= len(SIZES)
 
 
 @pytest.mark.parametrize('with_cp', [False, True])

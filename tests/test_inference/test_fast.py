@@ -7,12 +7,11 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from emo_mm.apis import find_config
 from emo_mm.inference import compile as compiling
-from emo_mm.inference import fast
+from emo_mm.inference import fast, make_reference
 from emo_mm.models import EMO
 from emo_mm.models.studies.ablations import EMOWithBlock
-from emo_mm.inference import make_reference
-from emo_mm.apis import find_config
 from tests.test_models.test_emo import TINY
 
 

@@ -1,81 +1,51 @@
-"""Every config goes through ``mim train`` and ``mim test``.
+"""Every config trains and tests, as ``mim train`` and ``mim test`` run it.
 
 Only ``--cfg-options`` that shorten the run are given. By default the smallest
 size of each task runs; ``make test-configs`` runs all.
 """
-import re
-import shutil
+import json
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 
-from tests.test_mim.conftest import ROOT, run_mim
+from emo_mm.models.weights import FROM_SCRATCH
+from tests.helpers import CONFIGS, ROOT, run_test, run_train
+from tests.test_mim.conftest import METRIC, resumable, short_loaders, unit_of
 
-FROM_SCRATCH = ('model.backbone.init_cfg=None',
-                'model.backbone.norm_eval=False',
-                'model.backbone.frozen_stages=-1')
-LIBRARIES = dict(
-    mmdet='mmdet', mmseg='mmsegmentation', mmpretrain='mmpretrain')
-LENGTH = dict(
-    mmdet='train_cfg.max_epochs=1',
-    mmseg='train_cfg.max_iters=2',
-    mmpretrain='train_cfg.max_epochs=1')
-METRIC = dict(mmdet='coco/bbox_mAP', mmseg='mIoU', mmpretrain='accuracy/top1')
 BY_DEFAULT = ('emo_1m', 'retinanet_emo_1m', 'deeplabv3_emo_1m',
               'pspnet_emo_1m')
-CONFIGS = [
+PATHS = [
     pytest.param(
         path,
         id=path.stem,
         marks=() if path.stem in BY_DEFAULT else pytest.mark.all_configs)
-    for path in sorted((ROOT / 'configs').glob('*/*_*m.py'))
+    for path in sorted(CONFIGS.glob('*/*_*m.py'))
 ]
 
 
-def short_loaders(config):
-    """Options for batches of two, and two of them per epoch."""
+@pytest.mark.parametrize('config', PATHS)
+def test_train_and_test(config, folder_of, tmp_path):
     scope = config.parent.name
-    loaders = [
-        f'{loop}_dataloader.{option}' for loop in ('train', 'val', 'test')
-        for option in ('batch_size=2', 'num_workers=0',
-                       'num_batch_per_epoch=2', 'persistent_workers=False')
-    ]
-    if scope == 'mmseg':  # its sampler has no end
-        loaders.remove('train_dataloader.num_batch_per_epoch=2')
-    if scope == 'mmdet':  # untrained, it is sure of nothing
-        loaders.append('model.test_cfg.score_thr=0.')
-    if 'retinanet' in config.stem:  # a fifth of 1333 x 800
-        loaders += [
-            f'{loop}_dataloader.dataset.pipeline.{step}.scale=(267,160)'
-            for loop, step in (('train', 2), ('val', 1), ('test', 1))
-        ]
-    return loaders
-
-
-@pytest.mark.parametrize('config', CONFIGS)
-def test_train_and_test(config, coco, ade, imagenet, tmp_path):
-    scope = Config.fromfile(config).default_scope
-    pytest.importorskip(scope)
-    library = LIBRARIES[scope]
-    folder = dict(mmdet=coco, mmseg=ade, mmpretrain=imagenet)[scope]
+    folder = folder_of(scope)
     loaders = short_loaders(config)
-    result = run_mim(folder, 'train', library, config, '--work-dir', tmp_path,
-                     '--cfg-options', LENGTH[scope], *FROM_SCRATCH, *loaders)
-    assert result.returncode == 0
-    assert 'Effective batch: 1 process(es) x 2 samples' in result.stdout
-    assert '--auto-scale-lr' in result.stdout
+    length = dict(mmseg='train_cfg.max_iters=2').get(scope,
+                                                     'train_cfg.max_epochs=1')
+    output = run_train(folder, config, '--work-dir', tmp_path, '--cfg-options',
+                       length, FROM_SCRATCH, *loaders)
+    assert 'Effective batch: 1 process(es) x 2 samples' in output
+    assert '--auto-scale-lr' in output
     checkpoint, = (
         path for path in tmp_path.glob('*_[12].pth')
         if not path.stem.startswith('best'))
     assert_finite(checkpoint)
     assert list(tmp_path.rglob('curves.png'))
-    result = run_mim(folder, 'test', library, config, '--checkpoint',
-                     checkpoint, '--work-dir', tmp_path / 'tested',
-                     '--cfg-options', *loaders)
-    assert result.returncode == 0
-    assert METRIC[scope] in result.stdout
+    output = run_test(folder, config, checkpoint, '--work-dir',
+                      tmp_path / 'tested', '--cfg-options', *loaders)
+    assert METRIC[scope] in output
 
 
 def assert_finite(checkpoint: Path):
@@ -83,57 +53,90 @@ def assert_finite(checkpoint: Path):
     assert all(value.isfinite().all() for value in weights.values())
 
 
-@pytest.mark.parametrize('config, lr, base_batch', [
-    ('mmdet/retinanet_emo_1m.py', 2e-4, 32),
+# Trains with each command line that it is given.
+SEVERAL = f"""
+import json, runpy, sys
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ['train.py', *arguments]
+    runpy.run_path('{ROOT}/tools/train.py', run_name='__main__')
+"""
+# Of mmdet, two processes are started by MIM in test_commands.py.
+TWO_PROCESSES = [
     ('mmseg/pspnet_emo_1m.py', 1.2e-4, 32),
     ('mmpretrain/emo_1m.py', 6e-3, 2048),
-])
-def test_two_processes_scaled_rate_and_resume(config, lr, base_batch, coco,
-                                              ade, imagenet, tmp_path):
-    config = ROOT / 'configs' / config
-    scope = config.parent.name
-    pytest.importorskip(scope)
-    folder = dict(mmdet=coco, mmseg=ade, mmpretrain=imagenet)[scope]
-    unit = 'iter' if scope == 'mmseg' else 'epoch'
-    loaders = short_loaders(config)
-    if scope != 'mmpretrain':  # four pictures are no two batches for each
-        loaders.remove('val_dataloader.num_batch_per_epoch=2')
-    arguments = ('--launcher', 'pytorch', '--gpus', '2', '--cfg-options',
-                 f'train_cfg.max_{unit}s=2', 'auto_scale_lr.enable=True',
-                 'default_hooks.checkpoint.interval=1',
-                 'default_hooks.checkpoint.max_keep_ckpts=2',
-                 'default_hooks.logger.interval=1', *FROM_SCRATCH, *loaders)
+]
 
-    def train(work_dir, *flags):
-        result = run_mim(folder, 'train', LIBRARIES[scope], config,
-                         '--work-dir', work_dir, *flags, *arguments)
-        assert result.returncode == 0
+
+@pytest.fixture(scope='module')
+def in_two_processes(ade, imagenet, tmp_path_factory):
+    """A folder with a whole run of each library, and one resumed at half.
+
+    All runs are in the same two processes, which import the libraries once.
+    """
+    folder = tmp_path_factory.mktemp('two_processes')
+    (folder / 'several.py').write_text(SEVERAL)
+    (folder / 'data').mkdir()
+    for data in (ade / 'data/ade', imagenet / 'data/imagenet'):
+        (folder / 'data' / data.name).symlink_to(data)
+    lines = []
+    for path, *_ in TWO_PROCESSES:
+        config = CONFIGS / path
+        scope, unit = config.parent.name, unit_of(config)
+        pytest.importorskip(scope)
+        resumed = folder / scope / 'resumed'
+        resumed.mkdir(parents=True)
+        (resumed /
+         'last_checkpoint').write_text(f'{folder}/{scope}/whole/{unit}_1.pth')
+        lines += [[
+            str(config), '--work-dir', f'{scope}/{name}', *flags, '--launcher',
+            'pytorch', '--cfg-options', *resumable(config, 2)
+        ] for name, flags in (('whole', []), ('resumed', ['--resume']))]
+    with socket.socket() as sock:
+        sock.bind(('localhost', 0))
+        port = sock.getsockname()[1]
+    result = subprocess.run([
+        sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
+        f'--master_port={port}', 'several.py',
+        json.dumps(lines)
+    ],
+                            cwd=folder,
+                            stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT,
+                            text=True)
+    assert result.returncode == 0, result.stdout[-12000:]
+    return folder
+
+
+@pytest.mark.parametrize('config, lr, base_batch', TWO_PROCESSES)
+def test_two_processes_scaled_rate_and_resume(config, lr, base_batch,
+                                              in_two_processes):
+    config = CONFIGS / config
+    unit = unit_of(config)
+
+    def result_of(name):
+        work_dir = in_two_processes / config.parent.name / name
+        log, = work_dir.glob('*/*.log')
         saved = torch.load(work_dir / f'{unit}_2.pth', weights_only=False)
-        return result.stdout, saved['optimizer']['param_groups'][0]
+        return log.read_text(), saved['optimizer']['param_groups'][0]
 
-    output, whole = train(tmp_path / 'whole')
+    output, whole = result_of('whole')
     assert 'Effective batch: 2 process(es) x 2 samples' in output
     assert 'is meant for a batch of' not in output
     assert whole['initial_lr'] == pytest.approx(lr * 4 / base_batch)
-    # The same run, interrupted after its first half.
-    interrupted = tmp_path / 'interrupted'
-    interrupted.mkdir()
-    first = shutil.copy(tmp_path / f'whole/{unit}_1.pth', interrupted)
-    (interrupted / 'last_checkpoint').write_text(first)
-    output, resumed = train(interrupted, '--resume')
-    assert f'{unit}: 1' in re.search('resumed (epoch.*)', output)[1]
+    output, resumed = result_of('resumed')
+    line, = (line for line in output.splitlines() if 'resumed epoch' in line)
+    assert f'{unit}: 1' in line.partition('resumed')[2]
     assert resumed['lr'] == whole['lr']
 
 
-@pytest.mark.parametrize('scope, config', [
-    ('mmdet', 'mmdet/ssdlite_emo_1m.py'),
-    ('mmseg', 'mmseg/pspnet_emo_1m.py'),
-    ('mmpretrain', 'mmpretrain/emo_1m.py'),
+@pytest.mark.parametrize('config', [
+    'mmdet/ssdlite_emo_1m.py',
+    'mmseg/pspnet_emo_1m.py',
+    'mmpretrain/emo_1m.py',
 ])
-def test_testing_without_data_names_the_field(scope, config, tmp_path):
-    pytest.importorskip(scope)
+def test_testing_without_data_names_the_field(config, tmp_path):
+    pytest.importorskip(Path(config).parent.name)
     (tmp_path / 'x.pth').touch()
-    result = run_mim(tmp_path, 'test', LIBRARIES[scope],
-                     ROOT / 'configs' / config, '--checkpoint', 'x.pth')
-    assert result.returncode != 0
-    assert 'test_dataloader.dataset.data_root=' in result.stdout
+    with pytest.raises(
+            FileNotFoundError, match='test_dataloader.dataset.data_root='):
+        run_test(tmp_path, CONFIGS / config, 'x.pth')

@@ -5,12 +5,17 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from emo_mm.models import EMO
-from emo_mm.models.studies.ablations import (EMOWithBlock, ExpandedMHSA,
-                                     MetaFormerBlock,
-                                     iRMBAttentionAfterExpansion, iRMBConvFirst,
-                                     iRMBParallel, iRMBWithoutConv)
-from emo_mm.models.layers import LayerNorm2d
 from emo_mm.models.emo import EWMHSA, DWConv, iRMB
+from emo_mm.models.layers import LayerNorm2d
+from emo_mm.models.studies.ablations import (
+    EMOWithBlock,
+    ExpandedMHSA,
+    MetaFormerBlock,
+    iRMBAttentionAfterExpansion,
+    iRMBConvFirst,
+    iRMBParallel,
+    iRMBWithoutConv,
+)
 
 BLOCKS = (iRMBWithoutConv, iRMBAttentionAfterExpansion, iRMBConvFirst,
           iRMBParallel, MetaFormerBlock)

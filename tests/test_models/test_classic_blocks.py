@@ -125,7 +125,7 @@ def test_both_make_the_transformers_layer(layer):
         tokens_of(blocks(x)), layer(tokens_of(x)), **TOLERANCE)
 
 
-def test_an_operator_of_ones_own():
+def test_an_operator_of_your_own():
 
     class Pooling(nn.Module):  # PoolFormer's token mixer
 

@@ -5,39 +5,14 @@ import torch
 from mmengine.registry import MODELS
 from torch import nn
 
-from emo_mm.analysis.flops import count_cost
 from emo_mm.models import EMO
 from emo_mm.models.emo import ARCHS
-from tests.test_models.test_golden import Classifier
 
 TINY = dict(
     depths=(1, 2, 2, 2),
     widths=(8, 8, 16, 16),
     exp_ratios=(2, 2, 2, 2),
     head_dims=(8, 8, 8, 8))
-
-
-@pytest.mark.parametrize('arch, params, mega_flops', [
-    ('1m', 1_361_168, 260.84),
-    ('2m', 2_377_472, 439.36),
-    ('5m', 5_108_848, 902.58),
-    ('6m', 6_168_496, 960.75),
-])
-def test_costs_of_the_published_classifiers(arch, params, mega_flops):
-    cost = count_cost(Classifier(arch), (torch.rand(1, 3, 224, 224), ))
-    assert cost.params == params
-    assert cost.flops / 1e6 == pytest.approx(mega_flops, abs=0.3)
-
-
-@pytest.mark.parametrize('arch, params, mega_flops', [
-    ('10m', 10.2e6, 1874),
-    ('20m', 20.5e6, 3808),
-])
-def test_costs_of_the_scaled_up_classifiers(arch, params, mega_flops):
-    # Their stem is unpublished; the paper's figures are met to 2 %.
-    cost = count_cost(Classifier(arch), (torch.rand(1, 3, 224, 224), ))
-    assert cost.params == pytest.approx(params, rel=0.01)
-    assert cost.flops / 1e6 == pytest.approx(mega_flops, rel=0.02)
 
 
 def test_is_in_the_root_registry():

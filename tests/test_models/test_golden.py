@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from emo_mm.models import EMO, NormGlobalAveragePooling
 from emo_mm.inference import make_reference, switch_to_deploy
+from emo_mm.models import EMO, NormGlobalAveragePooling
 from emo_mm.models.weights import rename_published, to_classifier
 from tests.golden import recipe
 

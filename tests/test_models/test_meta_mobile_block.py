@@ -4,8 +4,7 @@ from torch import nn
 
 from emo_mm.inference.export import rank4_partition, rank4_reverse
 from emo_mm.models import MetaMobileBlock
-from emo_mm.models.emo import (EWMHSA,
-                                             window_partition, window_reverse)
+from emo_mm.models.emo import EWMHSA, window_partition, window_reverse
 
 
 def test_meta_mobile_block_computes_its_equation():

@@ -1,4 +1,4 @@
-"""A training step is faster and smaller than the reference one, and the same."""
+"""A training step computes what the reference form does, in less memory."""
 import copy
 import json
 import os
@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from emo_mm.analysis.timing import peak_memory
-from emo_mm.models import EMO
 from emo_mm.inference import make_reference
+from emo_mm.models import EMO
 
 SMALL = dict(
     depths=(1, 2, 3, 2),
@@ -35,7 +35,7 @@ class Classifier(nn.Module):
 
 
 def train(model, steps, size=64, batch_size=4, **autocast):
-    """Losses of the steps, on the same pictures each time."""
+    """Return the losses of steps on the same images each time."""
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(batch_size, 3, size, size, generator=generator)
     labels = torch.arange(batch_size) % 10
@@ -68,6 +68,7 @@ def test_bfloat16_autocast_trains():
     assert losses[-1] < 0.8 * losses[0]
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(
     not os.path.exists('/proc/self/clear_refs'), reason='Linux alone')
 def test_with_cp_saves_memory():

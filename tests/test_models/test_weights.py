@@ -75,15 +75,16 @@ def test_missing_tensors_are_an_error_that_lists_them(tmp_path):
     torch.save(state, path)
     with pytest.raises(ValueError) as error:
         backbone(path).init_weights()
-    assert 'stages.3.4.attn.qk.weight: not in the checkpoint' in str(error.value)
-    assert 'stages.4.0.norm.bias: not in the checkpoint' in str(error.value)
+    for key in ('stages.3.4.attn.qk.weight', 'stages.4.0.norm.bias'):
+        assert f'{key}: not in the checkpoint' in str(error.value)
     assert str(path) in str(error.value)
 
 
 def test_another_arch_is_an_error_that_names_shapes(tmp_path):
     path = tmp_path / 'net.pth'
     torch.save(published_state_dict('1m'), path)
-    with pytest.raises(ValueError, match=r'arch fit it.*\n(.*\n)*.* in the checkpoint, \('):
+    message = r'arch fit it.*\n(.*\n)*.* in the checkpoint, \('
+    with pytest.raises(ValueError, match=message):
         backbone(path, '5m').init_weights()
 
 
@@ -197,7 +198,7 @@ def test_a_cut_download_is_refused(published):
         backbone('emo://1m').init_weights()
 
 
-def test_where_weights_cannot_be_had_the_message_says_what_to_do(published):
+def test_where_weights_are_missing_the_message_says_what_to_do(published):
     with pytest.raises(FileNotFoundError) as error:
         backbone('emo://1m').init_weights()
     message = str(error.value)
@@ -240,3 +241,26 @@ def test_processes_wait_for_the_one_that_downloads(published, monkeypatch):
         monkeypatch.setenv('LOCAL_RANK', rank)
         assert weights.find_published('1m').name == 'emo_1m.pth'
     assert len(passed) == 4
+
+
+def test_the_published_classifier_is_tested_as_it_is(published, tmp_path):
+    """As ``mim test`` with ``--checkpoint emo://1m`` does."""
+    pytest.importorskip('mmpretrain')
+    from mmengine.config import Config
+    from mmengine.registry import RUNNERS
+
+    from emo_mm.apis import find_config
+    from emo_mm.datasets.shapes import generate_imagenet
+    (tmp_path / 'checkpoints').mkdir()
+    published.rename(tmp_path / 'checkpoints/emo_1m.pth')
+    generate_imagenet(tmp_path / 'data/imagenet', dict(val=1), size=32)
+    cfg = Config.fromfile(find_config('emo_1m'))
+    cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
+    cfg.test_dataloader.dataset.indices = 4
+    cfg.work_dir = str(tmp_path)
+    cfg.load_from = 'emo://1m'
+    runner = RUNNERS.build(cfg)
+    assert 'accuracy/top1' in runner.test()
+    assert_filled(runner.model.backbone)
+    head = published_state_dict('1m')['head.weight']
+    assert torch.equal(runner.model.head.fc.weight, head)

@@ -1,26 +1,31 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/benchmark.py'
-SMALL = ('--shape', '64', '64', '--repeats', '2')
+from emo_mm.analysis.peers import PEERS
+
+FOLDER = Path(__file__).parents[2] / 'tools/analysis_tools'
+SMALL = ('--shape', 64, 64, '--repeats', 2)
 
 
-def run(folder, *args):
-    return subprocess.run([sys.executable, TOOL, *args],
-                          cwd=folder,
-                          capture_output=True,
-                          text=True)
+@pytest.fixture
+def benchmark(run_tool):
+    return partial(run_tool, 'analysis_tools/benchmark.py')
 
 
-def test_modes_side_by_side(tmp_path):
+def cells(line):
+    return [cell.strip() for cell in line.split('|')[1:-1]]
+
+
+def test_modes_side_by_side(benchmark, tmp_path):
     pytest.importorskip('mmpretrain')
-    models = ['emo_1m@literal', 'emo_1m', 'emo_1m@deployed@bfloat16']
-    result = run(tmp_path, *models, 'emo_1m@cudagraph', *SMALL,
-                 '--batch-sizes', '1', '2', '--json', '--plot', 'plot.png')
+    models = ['emo_1m@reference', 'emo_1m', 'emo_1m@deployed@bfloat16']
+    result = benchmark(*models, 'emo_1m@cudagraph', *SMALL, '--batch-sizes', 1,
+                       2, '--json', '--plot', 'plot.png')
     rows = json.loads(result.stdout)
     assert [row['batch_size'] for row in rows] == [1] * 4 + [2] * 4
     assert [row['model'] for row in rows[:3]] == models
@@ -37,20 +42,25 @@ def test_modes_side_by_side(tmp_path):
     assert (tmp_path / 'plot.png').stat().st_size > 0
 
 
-def test_training_step(tmp_path):
+def test_training_step(benchmark):
     pytest.importorskip('mmpretrain')
-    result = run(tmp_path, 'emo_1m', 'emo_1m@deployed', *SMALL, '--train',
-                 '--batch-sizes', '2')
-    assert '| emo_1m  | 2 ' in result.stdout
-    assert 'emo_1m@deployed: deployed cannot train' in result.stdout
+    result = benchmark('emo_1m', 'emo_1m@deployed', *SMALL, '--train',
+                       '--batch-sizes', 2)
+    head, _, eager, deployed, note = result.stdout.splitlines()
+    assert cells(head) == [
+        'model', 'batch', 'images/s', 'ratio', 'memory (MiB)'
+    ]
+    assert cells(eager)[:2] == ['emo_1m', '2']
+    assert cells(deployed) == ['emo_1m@deployed [1]', '2', '', '', '']
+    assert note == '[1] deployed cannot train'
 
 
-def test_stages_against_the_limit(tmp_path):
+def test_stages_against_the_roofline(benchmark):
     pytest.importorskip('mmpretrain')
-    result = run(tmp_path, 'emo_1m@deployed', *SMALL, '--stages',
-                 '--batch-sizes', '1', '--json')
+    result = benchmark('emo_1m@deployed', *SMALL, '--stages', '--batch-sizes',
+                       1, '--json')
     report = json.loads(result.stdout)
-    assert report['machine']['flops'] > report['machine']['bandwidth'] > 1e8
+    assert report['machine']['peak'] > report['machine']['bandwidth'] > 1e8
     assert [row['stage'] for row in report['stages']] == [0, 1, 2, 3, 4]
     for row in report['stages']:
         assert 0 < row['least_seconds'] < row['seconds']
@@ -60,13 +70,50 @@ def test_stages_against_the_limit(tmp_path):
     assert report['stages'][0]['flops'] == pytest.approx(2 * macs, rel=0.05)
 
 
+def test_costs_and_plot(tmp_path):
+    """By the earlier name of the command, with its options."""
+    pytest.importorskip('mmpretrain')
+    plot = tmp_path / 'plot.png'
+    command = [
+        sys.executable, FOLDER / 'compare.py', 'emo_1m', 'MobileNetV3-L-0.50',
+        '--batch-size', 1, '--repeats', 1, '--shape', 64, 64, '--plot', plot
+    ]
+    result = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True)
+    header, _, ours, peer, note = result.stdout.splitlines()
+    assert cells(header)[0] == 'model'
+    assert cells(ours)[:4] == ['emo_1m', '64x64', '1.361', '1.361']
+    assert cells(peer)[:4] == ['MobileNetV3-L-0.50 [1]', '64x64', '', '2.6']
+    assert note == '[1] not built: neither mmpretrain nor timm provides it'
+    assert plot.read_bytes().startswith(b'\x89PNG')
+
+
+def test_list_builds_nothing(benchmark):
+    rows = json.loads(benchmark('--list', '--json').stdout)
+    assert [row['model'] for row in rows] == [peer.name for peer in PEERS]
+    assert all(row['params'] is None for row in rows)
+
+
+def test_plot_alone(benchmark, tmp_path):
+    result = benchmark('--plot-accuracy', 'plot.png')
+    assert result.stdout == ''
+    assert (tmp_path / 'plot.png').read_bytes().startswith(b'\x89PNG')
+
+
 @pytest.mark.parametrize('args, message', [
-    (('emo_1m@fast', ), "'fast' is no mode (eager, literal, deployed"),
+    (('emo_1m@fast', ), "'fast' is no mode (eager, reference, deployed"),
+    (('emo_1m@literal', ), "'literal' is called 'reference' now."),
     (('emo_1m', '--baseline', 'emo_2m'), "baseline='emo_2m' is none of"),
     (('no_such_network', ), "model='no_such_network'"),
-    (('emo_1m@literal', '--stages'), '--stages takes eager and deployed'),
+    (('emo_1m@reference', '--stages'), '--stages takes eager and deployed'),
+    (('MobileNetV3-L-0.50', '--stages'), '--stages takes eager and deployed'),
+    (('emo_1m', '--batch-size', 0), '--batch-size=0 must be at least 1'),
+    (('emo_1m', '--repeats', 0), '--repeats=0 must be at least 1'),
+    (('emo_1m', '--threads', 0), '--threads=0 must be at least 1'),
+    (('emo_1m', '--shape', 0, 5), '--shape=[0, 5] must be at least 1 1'),
+    ((), 'name a MODEL, or give --list'),
 ])
-def test_bad_arguments(tmp_path, args, message):
+def test_bad_arguments(benchmark, args, message):
     pytest.importorskip('mmpretrain')
-    result = run(tmp_path, *args)
+    result = benchmark(*args)
     assert result.returncode != 0 and message in result.stderr

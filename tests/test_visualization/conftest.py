@@ -1,4 +1,4 @@
-"""A small EMO classifier: its config, its weights and a picture."""
+"""A small EMO classifier: its config, its weights and an image."""
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +7,8 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from emo_mm.analysis.from_config import build_network
+from emo_mm.apis import build_model
+
 ROOT = Path(__file__).parents[2]
 CONFIG = f"""
 _base_ = {str(ROOT / 'configs/mmpretrain/emo_1m.py')!r}
@@ -30,10 +31,10 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('tiny')
     (folder / 'tiny.py').write_text(CONFIG)
     torch.manual_seed(0)
-    model = build_network(Config.fromfile(folder / 'tiny.py'))
+    model = build_model(Config.fromfile(folder / 'tiny.py'))
     torch.save(model.state_dict(), folder / 'tiny.pth')
-    picture = np.zeros((80, 100, 3), np.uint8)
-    picture[..., 0] = 255
-    picture[40:, 50:] = 100
-    Image.fromarray(picture).save(folder / 'red.png')
+    image = np.zeros((80, 100, 3), np.uint8)
+    image[..., 0] = 255
+    image[40:, 50:] = 100
+    Image.fromarray(image).save(folder / 'red.png')
     return folder

@@ -2,9 +2,13 @@ import pytest
 import torch
 
 from emo_mm.models.emo import EWMHSA
-from emo_mm.visualization.attention import (attention_in_block,
-                                            attention_matrix, attention_of,
-                                            find_attention)
+from emo_mm.visualization.attention import (
+    attention_in_block,
+    attention_matrix,
+    attention_of,
+    find_attention,
+)
+from emo_mm.visualization.inputs import init_classifier
 
 
 @pytest.fixture
@@ -45,8 +49,7 @@ def test_position_outside_of_the_map(attn):
 
 
 def test_in_a_block_of_emo(folder):
-    from emo_mm.visualization.inputs import load_classifier
-    model, _ = load_classifier(folder / 'tiny.py', str(folder / 'tiny.pth'))
+    model = init_classifier(folder / 'tiny.py', str(folder / 'tiny.pth'))
     weights = attention_in_block(model, torch.rand(1, 3, 64, 64), 3, 2, 1, 1)
     assert weights.shape == (2, 4, 4)
     with pytest.raises(ValueError, match='have: 3.1, 3.2, 4.1'):

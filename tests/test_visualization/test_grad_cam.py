@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from emo_mm.visualization.grad_cam import grad_cam, map_layers
+from emo_mm.visualization.inputs import init_classifier
 
 pytest.importorskip('pytorch_grad_cam')
 
@@ -30,7 +31,7 @@ def model():
     return model
 
 
-def picture():
+def image():
     """Red to the left, green to the right."""
     x = torch.zeros(1, 3, 4, 4)
     x[:, 0, :, 0] = 1
@@ -42,21 +43,20 @@ def picture():
 @pytest.mark.parametrize('label, row', [(0, [1, 0.5, 0, 0]),
                                         (1, [0, 0, 0, 1])])
 def test_heat_is_what_speaks_for_the_class(model, label, row):
-    heat, found, layer = grad_cam(model, picture(), label, 'backbone.0')
+    heat, found, layer = grad_cam(model, image(), label, 'backbone.0')
     assert (found, layer) == (label, 'backbone.0')
     for line in heat:
         assert line.tolist() == pytest.approx(row, abs=1e-4)
 
 
 def test_class_and_layer_that_are_found(model):
-    _, label, layer = grad_cam(model, picture())
+    _, label, layer = grad_cam(model, image())
     # The pooled map has one position only.
     assert (label, layer) == (0, 'backbone.0')
 
 
 def test_layers_of_emo(folder):
-    from emo_mm.visualization.inputs import load_classifier
-    model, _ = load_classifier(folder / 'tiny.py', str(folder / 'tiny.pth'))
+    model = init_classifier(folder / 'tiny.py', str(folder / 'tiny.pth'))
     layers = map_layers(model, torch.rand(1, 3, 64, 64))
     assert layers[-2:] == ['backbone.stages.4', 'neck.norm']
     assert grad_cam(model, torch.rand(1, 3, 64, 64))[2] == 'backbone.stages.4'
@@ -65,6 +65,6 @@ def test_layers_of_emo(folder):
 def test_bad_arguments(model):
     for layer in ('neck', 'head'):
         with pytest.raises(ValueError, match=f"'{layer}' .* gives a map"):
-            grad_cam(model, picture(), layer=layer)
+            grad_cam(model, image(), layer=layer)
     with pytest.raises(ValueError, match='label=2 must lie between 0 and 1'):
-        grad_cam(model, picture(), label=2)
+        grad_cam(model, image(), label=2)

@@ -1,4 +1,5 @@
-"""The tools for looking inside, as commands."""
+"""The tools for looking inside."""
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +10,6 @@ TOOLS = Path(__file__).parents[2] / 'tools' / 'visualization'
 MODEL = ('tiny.py', 'tiny.pth')
 
 
-def run(folder, tool, *args):
-    return subprocess.run([sys.executable, TOOLS / tool, *args],
-                          cwd=folder,
-                          capture_output=True,
-                          text=True)
-
-
 @pytest.mark.parametrize('tool, args', [
     ('attention_map.py', (*MODEL, 'red.png', '--position', '1', '1')),
     ('diagonal_similarity.py',
@@ -23,17 +17,22 @@ def run(folder, tool, *args):
     ('operator_shares.py', ('1m', '--size', '64')),
     ('grad_cam.py', (*MODEL, 'red.png', '--labels', '0', '3')),
 ])
-def test_writes_a_picture(folder, tool, args):
+def test_writes_an_image(folder, monkeypatch, capsys, tool, args):
     if tool == 'grad_cam.py':
         pytest.importorskip('pytorch_grad_cam')
-    result = run(folder, tool, *args)
+    monkeypatch.chdir(folder)
+    runpy.run_path(TOOLS / tool)['main'](args)
     name = tool.replace('.py', '.png')
-    assert result.stdout.strip() == name, result.stderr
+    assert capsys.readouterr().out.strip() == name
     assert (folder / name).read_bytes().startswith(b'\x89PNG')
 
 
 def test_errors_are_one_line(folder):
-    result = run(folder, 'attention_map.py', *MODEL, 'red.png', '--block', '0')
+    command = [sys.executable, TOOLS / 'attention_map.py', *MODEL, 'red.png']
+    result = subprocess.run([*command, '--block', '0'],
+                            cwd=folder,
+                            capture_output=True,
+                            text=True)
     assert result.returncode != 0
     assert result.stderr.splitlines()[-1] == (
         'error: stage=3, block=0 has no attention. Blocks that have: 3.1, '

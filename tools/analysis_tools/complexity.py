@@ -1,37 +1,32 @@
 """Print params, FLOPs and maximum path length of operators on a C x W x W map.
 
-FLOPs count multiplications and additions apart, as the paper's Tab. 2 does.
-With --shares, print instead what part of an EMO classifier's cost DW-Conv and
-MHSA have (Fig. 6).
+FLOPs count multiplications and additions separately, as the paper's Tab. 2
+does. With --shares, print instead which part of an EMO classifier's cost
+DW-Conv and MHSA have (Fig. 6).
 
 Example:
     python tools/analysis_tools/complexity.py -C 160 -W 14 -w 7 -k 5
     python tools/analysis_tools/complexity.py --shares 5m
 """
-import argparse
+from collections.abc import Sequence
 
 from emo_mm.analysis.complexity import complexity, operator_shares
+from emo_mm.cli import make_parser, run
 from emo_mm.models.emo import ARCHS
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = make_parser(__doc__)
     parser.add_argument('-C', type=int, default=160, help='channels')
     parser.add_argument('-W', type=int, default=14, help='width of the map')
     parser.add_argument('-w', type=int, default=7, help='width of a window')
-    parser.add_argument('-k', type=int, default=3, help='kernel')
+    parser.add_argument('-k', type=int, default=3, help='kernel size')
     parser.add_argument('-G', type=int, default=1, help='groups of Conv')
     parser.add_argument(
-        '--exp-ratio', type=float, default=4, help='of the iRMB')
+        '--exp-ratio', type=float, default=4, help='expansion of the iRMB')
     parser.add_argument(
         '--shares', metavar='ARCH', choices=ARCHS, help=', '.join(ARCHS))
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args(argv)
     if args.shares:
         print(f'{"":8}  params   FLOPs')
         for name, share in operator_shares(args.shares).items():
@@ -44,7 +39,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except ValueError as error:
-        raise SystemExit(f'error: {error}')
+    run(main)

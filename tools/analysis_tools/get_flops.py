@@ -7,37 +7,30 @@ Example:
     python tools/analysis_tools/get_flops.py configs/mmdet/ssdlite_emo_5m.py
     mim run emo_mm get_flops ssdlite_emo_5m --json
 """
-import argparse
-import contextlib
 import json
-import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from mmengine.config import Config
 
-from emo_mm.analysis.from_config import cost_of_config, default_shape from emo_mm.apis import find_config
+from emo_mm.analysis.costs import cost_of_config
+from emo_mm.apis import default_shape, find_config
+from emo_mm.cli import make_parser, quiet, run
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = make_parser(__doc__)
     parser.add_argument('config', help='path or name')
     parser.add_argument(
         '--shape',
         type=int,
         nargs=2,
         metavar=('H', 'W'),
-        help='of the input; defaults to the size that the config tests on')
+        help='size of the image; defaults to that of the test pipeline')
     parser.add_argument(
-        '--json', action='store_true', help='print one line of JSON alone')
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    # Libraries may print while a model is built.
-    with contextlib.redirect_stdout(sys.stderr):
+        '--json', action='store_true', help='print nothing but a line of JSON')
+    args = parser.parse_args(argv)
+    with quiet():
         cfg = Config.fromfile(find_config(args.config))
         shape = tuple(args.shape or default_shape(cfg))
         published, as_run = cost_of_config(cfg, shape)
@@ -53,7 +46,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}')
+    run(main)

@@ -1,19 +1,24 @@
 """Generate a small data set of shapes in the layout of a well-known one.
 
-``coco``, ``ade`` and ``imagenet`` have the classes of these, so that configs
-for them run as they are; ``shapes`` is the demo's data set, COCO's layout
-with three classes.
+``coco``, ``ade`` and ``imagenet`` have the classes of these data sets, so
+that configs for them run as they are; ``shapes`` is the demo's data set,
+COCO's layout with three classes.
 
 Example:
     python tools/dataset_converters/generate_shapes.py coco data/coco
     python tools/dataset_converters/generate_shapes.py ade \\
         data/ade/ADEChallengeData2016 --train 8 --val 4
 """
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from emo_mm.datasets.shapes import (coco_categories, generate_ade,
-                                    generate_coco, generate_imagenet)
+from emo_mm.cli import make_parser, run
+from emo_mm.datasets.shapes import (
+    coco_categories,
+    generate_ade,
+    generate_coco,
+    generate_imagenet,
+)
 
 # Layout to its generator, and to name and default size of its two splits.
 LAYOUTS = dict(
@@ -23,32 +28,29 @@ LAYOUTS = dict(
     imagenet=(generate_imagenet, dict(train=2, val=1)))
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = make_parser(__doc__)
     parser.add_argument('layout', choices=LAYOUTS)
     parser.add_argument('out', type=Path, help='folder to write to')
+    for split, numbers in (('train', '400 (imagenet: of each class, 2)'),
+                           ('val', '100 (imagenet: of each class, 1)')):
+        parser.add_argument(
+            f'--{split}',
+            type=int,
+            help=f'number of images; defaults to {numbers}')
     parser.add_argument(
-        '--train',
+        '--size',
         type=int,
-        help='images; defaults to 400 (imagenet: of each class, 2)')
-    parser.add_argument(
-        '--val',
-        type=int,
-        help='images; defaults to 100 (imagenet: of each class, 1)')
-    parser.add_argument('--size', type=int, default=160, help='pixels')
-    parser.add_argument('--seed', type=int, default=0)
-    return parser.parse_args()
+        default=160,
+        help='width and height in pixels; defaults to 160')
+    parser.add_argument('--seed', type=int, default=0, help='defaults to 0')
+    args = parser.parse_args(argv)
 
-
-def main() -> None:
-    args = parse_args()
     generate, defaults = LAYOUTS[args.layout]
-    given = (args.train, args.val)
     num_images = {
         split: default if number is None else number
-        for (split, default), number in zip(defaults.items(), given)
+        for (split,
+             default), number in zip(defaults.items(), (args.train, args.val))
     }
     kwargs = {}
     if args.layout == 'coco':
@@ -60,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -9,16 +9,15 @@ Example:
     python tools/dataset_converters/voc_to_coco.py \
         my_xml_files annotations.json --images my_images --classes cat dog
 """
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from emo_mm.datasets.voc_to_coco import voc_to_coco
+from emo_mm.cli import make_parser, run
+from emo_mm.datasets.converters import voc_to_coco
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = make_parser(__doc__)
     parser.add_argument(
         'root', type=Path, help='folder of XML files, or of Annotations/')
     parser.add_argument('out', type=Path, help='JSON file to write')
@@ -34,19 +33,13 @@ def parse_args() -> argparse.Namespace:
         '--images',
         type=Path,
         help='folder of the images; defaults to JPEGImages/ next to '
-        'Annotations/, and without one images are not looked for')
-    return parser.parse_args()
+        'Annotations/; without either, images are not looked for')
+    args = parser.parse_args(argv)
 
-
-def main() -> None:
-    args = parse_args()
     coco = voc_to_coco(args.root, args.out, args.split, args.classes,
                        args.images)
     print(f'Wrote {coco.summary} to {args.out}.')
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}')
+    run(main)

@@ -6,16 +6,15 @@ Example:
     python tools/dataset_converters/yolo_to_coco.py \
         images labels annotations.json --classes cat dog
 """
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from emo_mm.datasets.yolo_to_coco import read_classes, yolo_to_coco
+from emo_mm.cli import make_parser, run
+from emo_mm.datasets.converters import read_classes, yolo_to_coco
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = make_parser(__doc__)
     parser.add_argument('images', type=Path, help='folder of images')
     parser.add_argument('labels', type=Path, help='folder of text files')
     parser.add_argument('out', type=Path, help='JSON file to write')
@@ -24,18 +23,12 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         required=True,
         help='names in order, a text file of them, or a YAML file with names')
-    return parser.parse_args()
+    args = parser.parse_args(argv)
 
-
-def main() -> None:
-    args = parse_args()
     coco = yolo_to_coco(args.images, args.labels, args.out,
                         read_classes(args.classes))
     print(f'Wrote {coco.summary} to {args.out}.')
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}')
+    run(main)

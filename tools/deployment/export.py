@@ -1,17 +1,17 @@
-"""Export a config's whole model, and verify it.
+"""Export a config's model from pixels to results, and verify it.
 
 CONFIG is a path, or the name of a config of this package. The exported model
-takes an RGB picture, 0 to 255, and returns boxes, scores and labels, a mask,
-or probabilities. docs/deployment.md describes the formats.
+takes an RGB image, 0 to 255, and returns boxes, scores and labels, a mask, or
+probabilities. docs/deployment.md describes the formats.
 
 Example:
     python tools/deployment/export.py configs/mmdet/ssdlite_emo_5m.py \
         epoch_120.pth --format onnx --out ssdlite.onnx --dynamic
 """
-import argparse
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 # Converters print banners and look for newer versions.
@@ -20,19 +20,19 @@ os.environ.setdefault('OPENVINO_TELEMETRY', '0')
 
 from mmengine.config import Config, DictAction  # noqa: E402
 
-from emo_mm.analysis.from_config import default_shape  # noqa: E402 from emo_mm.deployment.export import export  # noqa: E402
+from emo_mm.apis import default_shape, find_config  # noqa: E402
+from emo_mm.cli import make_parser, run  # noqa: E402
+from emo_mm.deployment.export import export  # noqa: E402
 from emo_mm.deployment.formats import FORMATS  # noqa: E402
-from emo_mm.deployment.verify import VerificationError  # noqa: E402
-from emo_mm.apis import find_config  # noqa: E402
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = make_parser(__doc__)
     parser.add_argument('config', help='path or name')
     parser.add_argument('checkpoint', help='path or URL')
-    parser.add_argument('--format', choices=FORMATS, required=True)
+    parser.add_argument(
+        '--format', choices=FORMATS, required=True, help='of the file')
     parser.add_argument(
         '--out', type=Path, required=True, help='the file to write')
     parser.add_argument(
@@ -42,11 +42,12 @@ def parse_args() -> argparse.Namespace:
         metavar=('H', 'W'),
         help='of the input; defaults to the size that the config tests on')
     parser.add_argument(
-        '--dynamic', action='store_true', help='take pictures of any size')
+        '--dynamic', action='store_true', help='take images of any size')
     parser.add_argument(
         '--precision',
         default='float32',
-        choices=('float32', 'float16', 'bfloat16', 'int8'))
+        choices=('float32', 'float16', 'bfloat16'),
+        help='in which the network computes; defaults to %(default)s')
     parser.add_argument(
         '--input',
         choices=('uint8', 'float32'),
@@ -55,15 +56,17 @@ def parse_args() -> argparse.Namespace:
         '--images',
         nargs='+',
         default=(),
-        help="to verify with; defaults to pictures of the config's test data")
+        metavar='IMAGE',
+        help="to verify with; defaults to images of the config's test data")
     parser.add_argument(
         '--no-verify', action='store_true', help='write without comparing')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='settings that replace those of the config')
+    args = parser.parse_args(argv)
     cfg = Config.fromfile(find_config(args.config))
     cfg.merge_from_dict(args.cfg_options or {})
     out = export(
@@ -75,7 +78,7 @@ def main() -> None:
         dynamic=args.dynamic,
         precision=args.precision,
         input_type=args.input,
-        pictures=args.images,
+        images=args.images,
         verified=not args.no_verify)
     print(f'wrote {out}')
 
@@ -84,8 +87,6 @@ if __name__ == '__main__':
     # As Ctrl-C does, so that nothing half written is left.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        main()
+        run(main)
     except KeyboardInterrupt:
         sys.exit('interrupted')
-    except (ImportError, OSError, ValueError, VerificationError) as error:
-        sys.exit(f'error: {error}')

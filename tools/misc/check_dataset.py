@@ -8,64 +8,55 @@ Example:
     python tools/misc/check_dataset.py configs/mmdet/ssdlite_emo_1m_shapes.py
     mim run emo_mm check_dataset my_config.py --loops train --workers 4
 """
-import argparse
-import contextlib
-import sys
+from collections.abc import Sequence
 
 from mmengine.config import Config, DictAction
 
-from emo_mm.checks.data.check import LOOPS, check_datasets
-from emo_mm.checks.data.findings import count, summarize
 from emo_mm.apis import find_config
+from emo_mm.checks.data.check import LOOPS, check_datasets
+from emo_mm.checks.data.findings import summarize
+from emo_mm.cli import make_parser, quiet, run
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = make_parser(__doc__)
     parser.add_argument('config', help='path or name')
     parser.add_argument(
         '--loops',
         nargs='+',
         choices=LOOPS,
         default=LOOPS,
-        help='whose data; defaults to all')
+        help='whose data to check; defaults to all')
     parser.add_argument(
         '--workers',
         type=int,
         default=0,
-        help='processes that decode; defaults to 0, this one')
+        help='processes that decode images; defaults to 0, this one')
     parser.add_argument(
         '--max-shown',
         type=int,
         default=5,
-        help='paths listed of each kind; defaults to 5')
+        help='paths listed for each kind of problem; defaults to 5')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         metavar='KEY=VALUE',
         help='settings that replace those of the config')
-    return parser.parse_args()
+    args = parser.parse_args(argv)
 
-
-def main() -> int:
-    args = parse_args()
-    # Libraries may print while data is loaded.
-    with contextlib.redirect_stdout(sys.stderr):
+    with quiet():
         cfg = Config.fromfile(find_config(args.config))
         cfg.merge_from_dict(args.cfg_options or {})
         findings, counts = check_datasets(cfg, args.loops, args.workers)
     if findings:
         print(summarize(findings, args.max_shown))
-    errors, warnings = count(findings, 'error'), count(findings, 'warning')
+    errors = sum(finding.level == 'error' for finding in findings)
     read = '; '.join(f'{split}: {n}' for split, n in counts.items())
-    print(f'{errors} errors, {warnings} warnings. Images: {read or "none"}.')
+    print(f'{errors} errors, {len(findings) - errors} warnings. Images: '
+          f'{read or "none"}.')
     return int(errors > 0)
 
 
 if __name__ == '__main__':
-    try:
-        sys.exit(main())
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}')
+    run(main)

@@ -1,37 +1,34 @@
-"""Print AP and AP50 of a detector's last test, and where its pictures are.
+"""Print AP and AP50 of a detector's last test, and where its images are.
 
 Example:
-    mim test mmdet CONFIG --checkpoint X --work-dir DIR --show-dir pictures
+    mim test mmdet CONFIG --checkpoint X --work-dir DIR --show-dir images
     python tools/misc/report_test.py DIR
 """
-import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from emo_mm.cli import make_parser, run
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = make_parser(__doc__)
     parser.add_argument('work_dir', type=Path, help='--work-dir of the test')
-    return parser.parse_args()
-
-
-def main() -> None:
-    work_dir = parse_args().work_dir
+    work_dir = parser.parse_args(argv).work_dir
     # mmengine writes <work_dir>/<time>/<time>.json.
     results = sorted(work_dir.glob('*/*.json'))
     if not results:
-        raise SystemExit(f'error: {work_dir} holds no result of a test. Run '
-                         f'mim test with --work-dir {work_dir}.')
+        raise FileNotFoundError(
+            f'{work_dir} holds no result of a test. Run mim test with '
+            f'--work-dir {work_dir}.')
     metrics = json.loads(results[-1].read_text())
     print(f"AP    {metrics['coco/bbox_mAP']:.3f}")
     print(f"AP50  {metrics['coco/bbox_mAP_50']:.3f}")
-    pictures = sorted(results[-1].parent.rglob('*.jpg'))
-    if pictures:
-        print(f'{len(pictures)} pictures (annotations left, detections '
-              f'right): {pictures[0].parent}')
+    images = sorted(results[-1].parent.rglob('*.jpg'))
+    if images:
+        print(f'{len(images)} images (annotations left, detections right): '
+              f'{images[0].parent}')
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

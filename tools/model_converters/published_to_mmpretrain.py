@@ -6,30 +6,57 @@ Example:
     mim test mmpretrain configs/mmpretrain/emo_5m.py \\
         --checkpoint checkpoints/emo_5m_mmpretrain.pth
 """
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
+from torch import Tensor, nn
 
-from emo_mm.models.weights import (extract_state_dict, fitting_arch,
-                                      load_checkpoint, to_classifier)
+from emo_mm.cli import make_parser, run
+from emo_mm.models import EMO, NormGlobalAveragePooling
+from emo_mm.models.weights import (
+    BLOB_IDS,
+    SCHEME,
+    extract_state_dict,
+    load_weights,
+    read_checkpoint,
+    to_classifier,
+)
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+def find_arch(classifier: dict[str, Tensor]) -> str:
+    """Return the published size whose classifier is filled completely.
+
+    Args:
+        classifier (dict): As :func:`to_classifier` returns it.
+
+    Raises:
+        ValueError: If there is none. It lists what the size that comes
+            closest is missing.
+    """
+    unfilled = {}
+    for arch in BLOB_IDS:
+        backbone = EMO(arch)
+        neck = NormGlobalAveragePooling(backbone.feature_widths[-1])
+        model = nn.ModuleDict(dict(backbone=backbone, neck=neck))
+        unfilled[arch] = load_weights(model, classifier)
+    closest = min(unfilled, key=lambda arch: len(unfilled[arch]))
+    if unfilled[closest]:
+        lines = '\n  '.join(unfilled[closest])
+        raise ValueError('No published arch fits these weights. EMO-'
+                         f'{closest.upper()} comes closest:\n  {lines}')
+    return closest
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = make_parser(__doc__)
     parser.add_argument('src', help="published checkpoint, or 'emo://5m'")
     parser.add_argument('dst', type=Path, help='checkpoint to write')
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    state_dict = extract_state_dict(load_checkpoint(args.src))
-    classifier = to_classifier(state_dict)
-    arch = fitting_arch(classifier)
+    args = parser.parse_args(argv)
+    classifier = extract_state_dict(read_checkpoint(args.src), prefix='')
+    if not args.src.startswith(SCHEME):  # read as a classifier already
+        classifier = to_classifier(classifier)
+    arch = find_arch(classifier)
     args.dst.parent.mkdir(parents=True, exist_ok=True)
     torch.save(dict(state_dict=classifier, meta=dict()), args.dst)
     print(f'Wrote the {len(classifier)} tensors of EMO-{arch.upper()} to '
@@ -37,7 +64,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (FileNotFoundError, UnpicklingError, ValueError) as error:
-        raise SystemExit(f'error: {error}')
+    run(main)

@@ -8,23 +8,21 @@ Example:
     python tools/visualization/attention_map.py emo_5m emo_5m.pth cat.jpg \
         --stage 4 --block 2 --position 3 3 --out attention.png
 """
-import argparse
-import contextlib
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from emo_mm.cli import make_parser, quiet, run
 from emo_mm.visualization.attention import attention_in_block
 from emo_mm.visualization.drawing import draw_attention
-from emo_mm.visualization.inputs import load_classifier, load_picture
+from emo_mm.visualization.inputs import init_classifier, load_image
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = make_parser(__doc__)
     parser.add_argument('config', help='path or name')
-    parser.add_argument('checkpoint')
-    parser.add_argument('picture', type=Path)
+    parser.add_argument('checkpoint', help='path or URL')
+    parser.add_argument('image', type=Path, help='path of an image')
     parser.add_argument(
         '--stage', type=int, default=3, help='1 to 4; defaults to 3')
     parser.add_argument(
@@ -44,24 +42,16 @@ def parse_args() -> argparse.Namespace:
         '--out',
         type=Path,
         default='attention_map.png',
-        help='defaults to attention_map.png')
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    # Libraries may print while a model is built.
-    with contextlib.redirect_stdout(sys.stderr):
-        model, cfg = load_classifier(args.config, args.checkpoint)
-        inputs, picture = load_picture(model, cfg, args.picture)
+        help='file to write; defaults to %(default)s')
+    args = parser.parse_args(argv)
+    with quiet():
+        model = init_classifier(args.config, args.checkpoint)
+        inputs, image = load_image(model, args.image)
         weights = attention_in_block(model, inputs, args.stage, args.block,
                                      *args.position)
-    draw_attention(picture, weights, args.position, args.out)
+    draw_attention(image, weights, args.position, args.out)
     print(args.out)
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}')
+    run(main)

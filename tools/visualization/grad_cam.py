@@ -1,4 +1,4 @@
-"""Draw where a classifier looks: Grad-CAM over a picture.
+"""Draw where a classifier looks: Grad-CAM over an image.
 
 CONFIG is a path, or the name of a config of this package; any classifier of
 mmpretrain's works.
@@ -8,29 +8,27 @@ Example:
     python tools/visualization/grad_cam.py emo_5m emo_5m.pth cat.jpg \
         --labels 281 207 --layer backbone.stages.3 --out cam.png
 """
-import argparse
-import contextlib
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from emo_mm.cli import make_parser, quiet, run
 from emo_mm.visualization.drawing import draw_heat_maps
 from emo_mm.visualization.grad_cam import grad_cam
-from emo_mm.visualization.inputs import load_classifier, load_picture
+from emo_mm.visualization.inputs import init_classifier, load_image
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = make_parser(__doc__)
     parser.add_argument('config', help='path or name')
-    parser.add_argument('checkpoint')
-    parser.add_argument('picture', type=Path)
+    parser.add_argument('checkpoint', help='path or URL')
+    parser.add_argument('image', type=Path, help='path of an image')
     parser.add_argument(
         '--labels',
         type=int,
         nargs='+',
         default=[None],
-        help='classes to explain; defaults to the one that is found')
+        help='classes to explain; defaults to the one that is predicted')
     parser.add_argument(
         '--layer',
         default='',
@@ -40,26 +38,18 @@ def parse_args() -> argparse.Namespace:
         '--out',
         type=Path,
         default='grad_cam.png',
-        help='defaults to grad_cam.png')
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    # Libraries may print while a model is built.
-    with contextlib.redirect_stdout(sys.stderr):
-        model, cfg = load_classifier(args.config, args.checkpoint)
-        inputs, picture = load_picture(model, cfg, args.picture)
+        help='file to write; defaults to %(default)s')
+    args = parser.parse_args(argv)
+    with quiet():
+        model = init_classifier(args.config, args.checkpoint)
+        inputs, image = load_image(model, args.image)
         heats = {}
         for label in args.labels:
             heat, label, layer = grad_cam(model, inputs, label, args.layer)
             heats[f'class {label}, {layer}'] = heat
-    draw_heat_maps(picture, heats, args.out)
+    draw_heat_maps(image, heats, args.out)
     print(args.out)
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (FileNotFoundError, ImportError, ValueError) as error:
-        raise SystemExit(f'error: {error}')
+    run(main)

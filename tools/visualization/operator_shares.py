@@ -3,17 +3,17 @@
 Example:
     python tools/visualization/operator_shares.py 5m --out shares.png
 """
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from emo_mm.analysis.complexity import operator_shares
+from emo_mm.cli import make_parser, run
 from emo_mm.visualization.drawing import draw_shares
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = make_parser(__doc__)
     parser.add_argument(
         'arch', nargs='?', default='5m', help='size of EMO; defaults to 5m')
     parser.add_argument(
@@ -25,8 +25,8 @@ def main() -> None:
         '--out',
         type=Path,
         default='operator_shares.png',
-        help='defaults to operator_shares.png')
-    args = parser.parse_args()
+        help='file to write; defaults to %(default)s')
+    args = parser.parse_args(argv)
     title = f'EMO-{args.arch.upper()} at {args.size}x{args.size}'
     shares = {
         name: (share.params, share.flops)
@@ -37,7 +37,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except ValueError as error:
-        raise SystemExit(f'error: {error}')
+    run(main)

@@ -1,6 +1,6 @@
 _base_ = '../_base_/ssdlite_peer.py'
+custom_imports = dict(imports=['emo_mm', 'mmpretrain.models'])
 
-channels = (160, 304, 512, 256, 256, 128)
 model = dict(
     backbone=dict(
         _delete_=True,
@@ -13,5 +13,6 @@ model = dict(
             checkpoint='https://download.openmmlab.com/mmclassification/v0/'
             'edgenext/edgenext-small_3rdparty_in1k_20220801-d00db5f8.pth',
             prefix='backbone')),
-    neck=dict(in_channels=channels[:2], out_channels=channels),
-    bbox_head=dict(in_channels=channels))
+    neck=dict(
+        in_channels=(160, 304), out_channels=(160, 304, 512, 256, 256, 128)),
+    bbox_head=dict(in_channels=(160, 304, 512, 256, 256, 128)))

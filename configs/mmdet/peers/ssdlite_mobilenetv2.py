@@ -1,6 +1,5 @@
 _base_ = '../_base_/ssdlite_peer.py'
 
-channels = (96, 1280, 512, 256, 256, 128)
 model = dict(
     backbone=dict(
         _delete_=True,
@@ -13,5 +12,6 @@ model = dict(
             'mobilenet_v2/mobilenet_v2_batch256_imagenet_20200708-'
             '3b2dc3af.pth',
             prefix='backbone')),
-    neck=dict(in_channels=channels[:2], out_channels=channels),
-    bbox_head=dict(in_channels=channels))
+    neck=dict(
+        in_channels=(96, 1280), out_channels=(96, 1280, 512, 256, 256, 128)),
+    bbox_head=dict(in_channels=(96, 1280, 512, 256, 256, 128)))

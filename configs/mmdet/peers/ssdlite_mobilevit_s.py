@@ -1,12 +1,7 @@
-_base_ = '../_base_/ssdlite_peer.py'
+_base_ = '../_base_/ssdlite_timm.py'
 
-channels = (128, 640, 512, 256, 256, 128)
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='TimmFeatures',
-        model_name='mobilevit_s',
-        out_indices=(3, 4),
-        norm_eval=True),
-    neck=dict(in_channels=channels[:2], out_channels=channels),
-    bbox_head=dict(in_channels=channels))
+    backbone=dict(model_name='mobilevit_s'),
+    neck=dict(
+        in_channels=(128, 640), out_channels=(128, 640, 512, 256, 256, 128)),
+    bbox_head=dict(in_channels=(128, 640, 512, 256, 256, 128)))

@@ -1,12 +1,7 @@
-_base_ = '../_base_/ssdlite_peer.py'
+_base_ = '../_base_/ssdlite_timm.py'
 
-channels = (64, 320, 512, 256, 256, 128)
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='TimmFeatures',
-        model_name='mobilevit_xxs',
-        out_indices=(3, 4),
-        norm_eval=True),
-    neck=dict(in_channels=channels[:2], out_channels=channels),
-    bbox_head=dict(in_channels=channels))
+    backbone=dict(model_name='mobilevit_xxs'),
+    neck=dict(
+        in_channels=(64, 320), out_channels=(64, 320, 512, 256, 256, 128)),
+    bbox_head=dict(in_channels=(64, 320, 512, 256, 256, 128)))

@@ -1,6 +1,5 @@
 _base_ = '../_base_/ssdlite_peer.py'
 
-channels = (1024, 2048, 512, 256, 256, 128)
 model = dict(
     backbone=dict(
         _delete_=True,
@@ -9,5 +8,7 @@ model = dict(
         out_indices=(2, 3),
         norm_eval=True,
         init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50')),
-    neck=dict(in_channels=channels[:2], out_channels=channels),
-    bbox_head=dict(in_channels=channels))
+    neck=dict(
+        in_channels=(1024, 2048),
+        out_channels=(1024, 2048, 512, 256, 256, 128)),
+    bbox_head=dict(in_channels=(1024, 2048, 512, 256, 256, 128)))

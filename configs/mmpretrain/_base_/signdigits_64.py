@@ -31,30 +31,38 @@ test_pipeline = [
     dict(type='Resize', scale=(64, 64)),
     dict(type='PackInputs'),
 ]
-data = dict(
-    type='CustomDataset',
-    data_root='data/signdigits/',
-    metainfo=dict(classes=tuple('0123456789')))
+dataset_type = 'CustomDataset'
+data_root = 'data/signdigits/'
 train_dataloader = dict(
     batch_size=32,
     num_workers=1,
     persistent_workers=True,
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(ann_file='meta/train.txt', pipeline=train_pipeline, **data))
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='meta/train.txt',
+        metainfo=dict(classes=tuple('0123456789')),
+        pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=32,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(ann_file='meta/val.txt', pipeline=test_pipeline, **data))
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='meta/val.txt',
+        metainfo=dict(classes=tuple('0123456789')),
+        pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(type='Accuracy', topk=(1, ))
 test_evaluator = val_evaluator
 
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
-    # None on biases and 1-d parameters.
+    # No weight decay on biases and 1-d parameters.
     paramwise_cfg=dict(
         norm_decay_mult=0., bias_decay_mult=0., flat_decay_mult=0.),
     clip_grad=dict(max_norm=5.0))

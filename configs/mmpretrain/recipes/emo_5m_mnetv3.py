@@ -1,7 +1,6 @@
 _base_ = '../_base_/recipes/mnetv3.py'
 
-width = 288
 model = dict(
     backbone=dict(arch='5m'),
-    neck=dict(in_channels=width),
-    head=dict(in_channels=width))
+    neck=dict(in_channels=288),
+    head=dict(in_channels=288))

@@ -1,11 +1,3 @@
-_base_ = '../_base_/deeplabv3_peer.py'
+_base_ = './_base_/segmenter_mobilevitv2_075.py'
 
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='TimmFeatures',
-        model_name='mobilevitv2_075',
-        out_indices=(1, 2, 3, 4),
-        sync_bn=True),
-    decode_head=dict(in_channels=384),
-    auxiliary_head=dict(in_channels=288))
+model = dict(decode_head=dict(type='ASPPHead', dilations=(1, 12, 24, 36)))

@@ -1,7 +1,7 @@
 """Checks of detection annotations."""
 import math
 from collections import Counter
-from typing import Iterator, Optional, Sequence, Set, Tuple
+from collections.abc import Iterator, Sequence
 
 from .findings import Finding, error, warning
 
@@ -9,13 +9,14 @@ from .findings import Finding, error, warning
 _TOLERANCE = 1.
 
 
-def check_box(box: Sequence[float], size: Optional[Tuple[float, float]],
+def check_box(box: Sequence[float], size: tuple[float, float] | None,
               where: str, name: str) -> Iterator[Finding]:
     """Check (x, y, width, height) in an image of (width, height) pixels.
 
     Args:
-        box (sequence): The box.
-        size (tuple, optional): Of the image; None if nobody tells.
+        box (Sequence[float]): The box.
+        size (tuple[float, float], optional): Width and height of the image;
+            None if unknown.
         where (str): The image.
         name (str): What to call the annotation.
     """
@@ -46,12 +47,11 @@ def _is_finite(value) -> bool:
 
 
 def check_coco(content: dict, ann_file: str) -> Iterator[Finding]:
-    """Check the content of a COCO file, before mmdet drops what it does not
-    like.
+    """Check the content of a COCO file, of which mmdet silently drops some.
 
     Args:
         content (dict): The content.
-        ann_file (str): Its path, for findings about no image.
+        ann_file (str): Its path, for findings that concern no image.
     """
     missing = {'images', 'categories'} - set(content)
     if missing:
@@ -85,7 +85,7 @@ def _ids(content: dict, key: str) -> Counter:
 
 
 def _check_annotation(annotation: dict, image: dict,
-                      categories: Set) -> Iterator[Finding]:
+                      categories: set) -> Iterator[Finding]:
     where, name = _file_name(image), _name(annotation)
     category = annotation.get('category_id')
     if category not in categories:
@@ -104,9 +104,9 @@ def _check_annotation(annotation: dict, image: dict,
                       f'{name} has area={annotation["area"]}')
 
 
-def _size(image: dict) -> Optional[Tuple[float, float]]:
-    size = (image.get('width'), image.get('height'))
-    return size if all(size) else None
+def _size(image: dict) -> tuple[float, float] | None:
+    width, height = image.get('width'), image.get('height')
+    return (width, height) if width and height else None
 
 
 def _name(annotation: dict) -> str:
@@ -118,10 +118,10 @@ def _file_name(image: dict) -> str:
 
 
 def check_instances(sample: dict, num_classes: int) -> Iterator[Finding]:
-    """Check what mmdet's other data sets give for an image.
+    """Check an image of mmdet's other data sets.
 
     Args:
-        sample (dict): Of ``get_data_info``.
+        sample (dict): What ``get_data_info`` returns.
         num_classes (int): Number of classes; 0 if unknown.
     """
     where = sample['img_path']

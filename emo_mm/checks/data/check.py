@@ -1,11 +1,10 @@
 """Find in the data of a config what would crash or spoil a training.
 
-Errors are what stops a run or makes its result wrong; warnings are what may
-be meant.
+Errors stop a run or make its result wrong; warnings may be intended.
 """
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Dict, Iterable, Iterator, List, Sequence, Set, Tuple
 
 from mmengine.config import ConfigDict
 from mmengine.fileio import load
@@ -13,8 +12,13 @@ from mmengine.registry import init_default_scope
 
 from .boxes import check_coco, check_instances
 from .findings import Finding, error, warning
-from .masks import check_masks, used_labels
-from .images import MISSING, read_pictures
+from .images import MISSING, Images, read_images
+from .labels import (
+    check_image_labels,
+    check_same_classes,
+    check_unused_classes,
+)
+from .masks import check_masks, check_unused_masks
 from .sources import Source, find_sources, load_source
 
 LOOPS = ('train', 'val', 'test')
@@ -22,48 +26,51 @@ LOOPS = ('train', 'val', 'test')
 
 def check_datasets(cfg: ConfigDict,
                    loops: Sequence[str] = LOOPS,
-                   workers: int = 0) -> Tuple[List[Finding], Dict[str, int]]:
+                   workers: int = 0) -> tuple[list[Finding], dict[str, int]]:
     """Check the data sets of a config, down through wrappers.
 
     Args:
         cfg (ConfigDict): A config of mmdet, mmseg or mmpretrain.
-        loops (sequence): Whose data. Defaults to ('train', 'val', 'test').
+        loops (Sequence[str]): Whose data. Defaults to ('train', 'val',
+            'test').
         workers (int): Number of processes that decode images; 0 decodes in
             this one. Defaults to 0.
 
     Returns:
-        tuple: The findings, and the number of images of each split.
+        tuple[list[Finding], dict[str, int]]: The findings, and the number of
+        images of each split.
 
     Raises:
         ValueError: If the config has no data for these loops.
     """
     init_default_scope(cfg.get('default_scope') or 'mmengine')
     sources = find_sources(cfg, loops)
-    findings = []
+    findings: list[Finding] = []
+
+    def add(source: Source, *checks: Iterator[Finding]) -> None:
+        for check in checks:
+            findings.extend(replace(f, split=source.split) for f in check)
+
     for source in sources:
-        findings += _of(source, load_source(source, cfg.get('model') or {}))
-        findings += _of(source, check_annotations(source))
+        add(source, load_source(source,
+                                cfg.get('model') or {}),
+            check_annotations(source))
     loaded = [source for source in sources if source.dataset is not None]
-    pictures = read_pictures(
-        (task for source in loaded for task in source.tasks()), workers)
+    images = read_images(
+        (file for source in loaded for file in source.files()), workers)
     for source in loaded:
-        findings += _of(source, check_images(source, pictures))
-        findings += _of(source, check_masks(source, pictures))
-        findings += _of(source, check_unused_classes(source, pictures))
+        add(source, check_images(source, images), check_masks(source, images),
+            check_unused_masks(source), check_unused_classes(source, images))
     findings += check_same_classes(loaded)
-    findings += check_duplicates(loaded, pictures)
-    counts = Counter()
+    findings += check_duplicates(loaded, images)
+    counts: Counter = Counter()
     for source in loaded:
         counts[source.split] += len(source.samples)
     return findings, dict(counts)
 
 
-def _of(source: Source, findings: Iterable[Finding]) -> List[Finding]:
-    return [replace(finding, split=source.split) for finding in findings]
-
-
 def check_annotations(source: Source) -> Iterator[Finding]:
-    """Check boxes and labels; a COCO file even if it does not load."""
+    """Check boxes and labels, of a COCO file even if it does not load."""
     ann_file = source.coco_file
     if ann_file is not None:
         try:
@@ -80,101 +87,54 @@ def check_annotations(source: Source) -> Iterator[Finding]:
     for sample in source.samples:
         if 'instances' in sample:
             yield from check_instances(sample, source.num_classes)
-        for label in _image_labels(sample):
-            if source.num_classes and not 0 <= label < source.num_classes:
-                yield error(
-                    'unknown class', sample.get('img_path', source.field),
-                    f'label {label}; there are {source.num_classes} classes')
+    yield from check_image_labels(source)
 
 
-def _image_labels(sample: dict) -> Sequence[int]:
-    """The classes of an image as a whole."""
-    label = sample.get('gt_label', ())
-    return [label] if isinstance(label, int) else list(label)
-
-
-def check_images(source: Source, pictures: Dict) -> Iterator[Finding]:
+def check_images(source: Source, images: Images) -> Iterator[Finding]:
     """Check that images can be read and have the size that is annotated."""
     for sample in source.samples:
-        task = source.image_task(sample)
-        if task is None:
+        file = source.image_file(sample)
+        if file is None:
             continue
-        picture = pictures[task]
-        if picture.problem == MISSING:
-            yield error('missing image', task.path)
-            continue
-        if picture.problem:
-            yield error('unreadable image', task.path, picture.problem)
-            continue
+        image = images[file]
         annotated = (sample.get('width'), sample.get('height'))
-        if all(annotated) and annotated != picture.size:
-            turned = ' after its EXIF rotation' if picture.turned else ''
+        if image.problem == MISSING:
+            yield error('missing image', file.path)
+        elif image.problem:
+            yield error('unreadable image', file.path, image.problem)
+        elif all(annotated) and annotated != image.size:
+            rotated = ' after its EXIF rotation' if image.rotated else ''
             yield error(
-                'image of another size than annotated', task.path,
+                'image of another size than annotated', file.path,
                 '{}x{}{}, {}x{} in the annotation'.format(
-                    *picture.size, turned, *annotated))
+                    *image.size, rotated, *annotated))
 
 
-def check_unused_classes(source: Source, pictures: Dict) -> Iterator[Finding]:
-    """Warn of classes without an example."""
-    used = used_labels(source, pictures) | _used_labels(source.samples)
-    if not used:  # Test data may have no annotations at all.
-        return
-    for label, name in enumerate(source.classes):
-        if label not in used:
-            yield warning('class without examples', source.field, repr(name))
-
-
-def _used_labels(samples: List[dict]) -> Set[int]:
-    used: Set[int] = set()
-    for sample in samples:
-        used.update(_image_labels(sample))
-        for instance in sample.get('instances', ()):
-            used.add(instance.get('bbox_label'))
-    return used
-
-
-def check_same_classes(sources: List[Source]) -> Iterator[Finding]:
-    """Labels of splits with other classes mean different things."""
-    first = next((source for source in sources if source.classes), None)
-    for source in sources:
-        if source.classes and source.classes != first.classes:
-            here, there = set(source.classes), set(first.classes)
-            differ = sorted(here ^ there) or 'in order'
-            yield error('different classes', source.field,
-                        f'other classes than in {first.field}: {differ}')
-
-
-def check_duplicates(sources: List[Source],
-                     pictures: Dict) -> Iterator[Finding]:
+def check_duplicates(sources: Sequence[Source],
+                     images: Images) -> Iterator[Finding]:
     """Look for the same pixels in train and another split, or twice in one."""
-    first_of: Dict[str, Dict[bytes, str]] = {}
+    paths: dict[str, dict[bytes, str]] = defaultdict(dict)
     for source in sources:
-        firsts = first_of.setdefault(source.split, {})
-        for task in filter(None, map(source.image_task, source.samples)):
-            digest = pictures[task].digest
-            if not digest:
-                continue
-            if digest in firsts:
-                yield replace(
-                    _duplicate(task.path, firsts[digest]), split=source.split)
-            firsts.setdefault(digest, task.path)
+        seen = paths[source.split]
+        for file in filter(None, map(source.image_file, source.samples)):
+            digest = images[file].digest
+            if digest in seen:
+                first = seen[digest]
+                same = ('listed twice'
+                        if file.path == first else f'same pixels as {first}')
+                found = warning('same image twice in a split', file.path, same)
+                yield replace(found, split=source.split)
+            elif digest:
+                seen[digest] = file.path
     train = {
         digest: path
-        for split, firsts in first_of.items() if 'train' in split.split(', ')
-        for digest, path in firsts.items()
+        for split, seen in paths.items() if 'train' in split.split(', ')
+        for digest, path in seen.items()
     }
-    for split, firsts in first_of.items():
-        # A source that train reads too shares all its images.
+    for split, seen in paths.items():
+        # A data set that train reads too shares all its images.
         others = [loop for loop in split.split(', ') if loop != 'train']
-        if not others:
-            continue
-        kind = f'same picture in train and {" and ".join(others)}'
-        for digest, path in firsts.items():
-            if digest in train:
-                yield error(kind, path, f'in train as {train[digest]}')
-
-
-def _duplicate(path: str, first: str) -> Finding:
-    same = 'listed twice' if path == first else f'same pixels as {first}'
-    return warning('same picture twice in a split', path, same)
+        for digest, path in seen.items():
+            if others and digest in train:
+                yield error(f'same image in train and {" and ".join(others)}',
+                            path, f'in train as {train[digest]}')

@@ -1,20 +1,20 @@
 """What a check of a data set reports."""
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import List
 
 
 @dataclass(frozen=True)
 class Finding:
     """One problem of a data set.
 
-    Args:
+    Attributes:
         level (str): 'error' if training would crash or go wrong, 'warning'
-            if it may be meant.
+            if it may be intended.
         kind (str): What findings are counted by.
         where (str): A path, or the field of the config.
         detail (str): What is wrong there. Defaults to ''.
-        split (str): The loops that read it. Defaults to ''.
+        split (str): The loops that read the data set. Defaults to ''.
     """
     level: str
     kind: str
@@ -29,22 +29,20 @@ class Finding:
 
 
 def error(kind: str, where, detail: str = '') -> Finding:
+    """Return a finding that training cannot live with."""
     return Finding('error', kind, str(where), detail)
 
 
 def warning(kind: str, where, detail: str = '') -> Finding:
+    """Return a finding that may be intended."""
     return Finding('warning', kind, str(where), detail)
 
 
-def count(findings: List[Finding], level: str) -> int:
-    return sum(finding.level == level for finding in findings)
-
-
-def summarize(findings: List[Finding], max_shown: int = 5) -> str:
-    """Counts by kind, errors first, with the first findings of each.
+def summarize(findings: Sequence[Finding], max_shown: int = 5) -> str:
+    """List findings by kind, errors first, with the count of each kind.
 
     Args:
-        findings (list): The findings.
+        findings (Sequence[Finding]): The findings.
         max_shown (int): How many of each kind are listed. Defaults to 5.
     """
     groups = defaultdict(list)

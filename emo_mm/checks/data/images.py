@@ -1,92 +1,106 @@
-"""Read pictures as training does, but without its leniency."""
+"""Read images as training does, but without its leniency."""
 import hashlib
 import io
 import sys
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Dict, Iterable, Optional, Tuple
 
 import cv2
 import numpy as np
+import PIL.ImageFile
 from mmengine.fileio import get
 from mmengine.utils import track_parallel_progress, track_progress
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 MISSING = 'there is no such file'
 _EXIF_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
-class Task:
-    """A file to read; ``backend_args`` as mmengine's file backends take."""
+class ImageFile:
+    """An image or a mask to read.
+
+    Attributes:
+        path (str): Path, or what the file backend takes for one.
+        is_mask (bool): Whether pixels are labels. Defaults to False.
+        backend_args (tuple, optional): Items of the arguments of mmengine's
+            file backend. Defaults to None.
+    """
     path: str
     is_mask: bool = False
-    backend_args: Optional[tuple] = None
+    backend_args: tuple | None = None
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What a file holds.
+class ImageContent:
+    """What an image file holds.
 
-    Args:
+    Attributes:
         problem (str): Why it cannot be used; '' if it can.
-        size (tuple): (width, height) as training sees it.
-        turned (bool): Whether EXIF swaps width and height on loading.
-        digest (bytes): Of the pixels, so that other metadata or another
+        size (tuple[int, int]): Width and height as training sees them.
+        rotated (bool): Whether EXIF swaps width and height on loading.
+        digest (bytes): Hash of the pixels, so that other metadata or another
             lossless format do not hide a duplicate. Images only.
-        values (tuple): The different values. Masks only.
+        values (tuple[int]): The different values. Masks only.
     """
     problem: str = ''
-    size: Tuple[int, int] = (0, 0)
-    turned: bool = False
+    size: tuple[int, int] = (0, 0)
+    rotated: bool = False
     digest: bytes = b''
-    values: Tuple[int, ...] = ()
+    values: tuple[int, ...] = ()
 
 
-def read_pictures(tasks: Iterable[Task],
-                  workers: int = 0) -> Dict[Task, Picture]:
+# What read_images returns, and the checks look up.
+Images = dict[ImageFile, ImageContent]
+
+
+def read_images(files: Iterable[ImageFile], workers: int = 0) -> Images:
     """Read each file once, with a progress bar on stderr.
 
     Args:
-        tasks (iterable): The files. Repeated ones are read once.
+        files (Iterable[ImageFile]): The files; repeated ones are read once.
         workers (int): Number of processes; 0 reads in this one. Defaults
             to 0.
     """
-    tasks = list(dict.fromkeys(tasks))
-    if not tasks:
+    files = list(dict.fromkeys(files))
+    if not files:
         return {}
     if workers > 0:
-        pictures = track_parallel_progress(
-            read_picture, tasks, workers, chunksize=8, file=sys.stderr)
+        contents = track_parallel_progress(
+            read_image, files, workers, chunksize=8, file=sys.stderr)
     else:
-        pictures = track_progress(read_picture, tasks, file=sys.stderr)
-    return dict(zip(tasks, pictures))
+        contents = track_progress(read_image, files, file=sys.stderr)
+    return dict(zip(files, contents))
 
 
-def read_picture(task: Task) -> Picture:
-    """Decode a whole file; what fails is told in ``problem``."""
-    backend_args = dict(task.backend_args) if task.backend_args else None
+def read_image(file: ImageFile) -> ImageContent:
+    """Decode a whole file. What fails is told in ``problem``."""
+    backend_args = dict(file.backend_args) if file.backend_args else None
     try:
-        content = get(task.path, backend_args=backend_args)
+        content = get(file.path, backend_args=backend_args)
         if not content:
-            return Picture('the file is empty')
+            return ImageContent('the file is empty')
         image = decode(content)
-        return _read_mask(image) if task.is_mask else _read_image(image)
+        return _describe_mask(image) if file.is_mask else _describe(image)
     except FileNotFoundError:
-        return Picture(MISSING)
+        return ImageContent(MISSING)
     except Exception as error:  # Decoders raise nearly anything.
-        return Picture(f'{error}' or type(error).__name__)
+        return ImageContent(f'{error}' or type(error).__name__)
 
 
 def decode(content: bytes) -> Image.Image:
-    """All pixels of an encoded image.
+    """Decode all pixels of an encoded image.
 
-    OpenCV fills what is cut off with grey; Pillow tells of it. OpenCV is
-    left what Pillow does not know or takes for an attack by its size.
+    OpenCV fills what is cut off with grey where Pillow raises. OpenCV reads
+    what Pillow does not know, or takes for an attack because of its size.
+
+    Raises:
+        OSError: If the image cannot be decoded as a whole.
     """
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of large pictures and odd EXIF
+        warnings.simplefilter('ignore')  # of large images and odd EXIF
         try:
             image = Image.open(io.BytesIO(content))
             image.load()
@@ -95,34 +109,35 @@ def decode(content: bytes) -> Image.Image:
             pixels = cv2.imdecode(
                 np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
             if pixels is None:
-                raise OSError('no image that Pillow or OpenCV could read')
+                raise OSError(
+                    'no image that Pillow or OpenCV could read') from None
             return Image.fromarray(pixels)
 
 
-def is_turned(image: Image.Image) -> bool:
-    """Whether EXIF swaps the sides. mmcv follows it when it loads."""
+def size_as_loaded(image: Image.Image) -> tuple[int, int]:
+    """Return width and height after the rotation that EXIF asks for."""
+    return image.size[::-1] if _is_rotated(image) else image.size
+
+
+def _is_rotated(image: Image.Image) -> bool:
+    """Tell whether EXIF swaps the sides, as mmcv does when it loads."""
     return image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
 
 
-def size_as_loaded(image: Image.Image) -> Tuple[int, int]:
-    """Width and height after the EXIF orientation."""
-    return image.size[::-1] if is_turned(image) else image.size
-
-
-def _read_image(image: Image.Image) -> Picture:
-    turned, size = is_turned(image), size_as_loaded(image)
+def _describe(image: Image.Image) -> ImageContent:
+    rotated, size = _is_rotated(image), size_as_loaded(image)
     if image.mode == 'P':  # the same indices may be other colours
         image = image.convert('RGBA')
     digest = hashlib.sha1(f'{image.mode}{image.size}'.encode())
     digest.update(image.tobytes())
-    return Picture(size=size, turned=turned, digest=digest.digest())
+    return ImageContent(size=size, rotated=rotated, digest=digest.digest())
 
 
-def _read_mask(image: Image.Image) -> Picture:
+def _describe_mask(image: Image.Image) -> ImageContent:
     # As mmcv loads masks: palette indices, no EXIF.
     labels = np.asarray(image)
     if labels.ndim != 2:
-        return Picture(f'it has {labels.shape[-1]} channels instead of one '
-                       'with a label in each pixel')
+        return ImageContent(f'it has {labels.shape[-1]} channels instead of '
+                            'one with a label in each pixel')
     values = np.unique(labels).tolist()
-    return Picture(size=image.size, values=tuple(int(v) for v in values))
+    return ImageContent(size=image.size, values=tuple(map(int, values)))

@@ -1,47 +1,45 @@
 """Checks of semantic segmentation masks."""
 import os.path as osp
-from typing import Dict, Iterator, List, Set, Tuple
+from collections.abc import Iterator
 
 from mmengine.fileio import list_dir_or_file
 
+from ..config import shorten
 from .findings import Finding, error, warning
-from .images import MISSING, Picture
+from .images import MISSING, ImageContent, Images
 from .sources import Source
 
 
-def check_masks(source: Source, pictures: Dict) -> Iterator[Finding]:
+def check_masks(source: Source, images: Images) -> Iterator[Finding]:
     """Check the mask of each image.
 
     Args:
-        source (Source): A data set that names masks.
-        pictures (dict): What ``read_pictures`` gives.
+        source (Source): A data set that may name masks.
+        images (dict): Contents of its masks. Sizes are compared with those
+            of its images that are there, too.
     """
     for sample in source.samples:
-        task = source.mask_task(sample)
-        if task is None:
+        file = source.mask_file(sample)
+        if file is None:
             continue
-        mask, image = pictures[task], pictures[source.image_task(sample)]
+        mask, image_file = images[file], source.image_file(sample)
+        image = images.get(image_file) if image_file else None
         if mask.problem == MISSING:
             yield error('image without a mask', sample['img_path'],
-                        f'there is no {task.path}')
+                        f'there is no {file.path}')
         elif mask.problem:
-            yield error('unreadable mask', task.path, mask.problem)
+            yield error('unreadable mask', file.path, mask.problem)
         else:
-            if not image.problem and mask.size != image.size:
+            if image and not image.problem and mask.size != image.size:
                 yield error(
-                    'mask of another size than its image', task.path,
-                    f'{_text(mask.size)}, {_text(image.size)} in '
-                    f'{sample["img_path"]}')
+                    'mask of another size than its image', file.path,
+                    '{}x{}, {}x{} in {}'.format(*mask.size, *image.size,
+                                                sample['img_path']))
             yield from _check_values(source, sample, mask)
-    yield from _check_unused_masks(source)
-
-
-def _text(size: Tuple[int, int]) -> str:
-    return f'{size[0]}x{size[1]}'
 
 
 def _check_values(source: Source, sample: dict,
-                  mask: Picture) -> Iterator[Finding]:
+                  mask: ImageContent) -> Iterator[Finding]:
     labels = labels_of_mask(sample, mask)
     ignored = getattr(source.dataset, 'ignore_index', 255)
     unknown = [
@@ -53,20 +51,20 @@ def _check_values(source: Source, sample: dict,
         zero = ', of which 0 is ignored' if sample['reduce_zero_label'] else ''
         yield error(
             'mask values beyond the classes', where,
-            f'{_shorten(unknown)}; there are {source.num_classes} classes'
+            f'{shorten(unknown)}; there are {source.num_classes} classes'
             f'{zero}, and {ignored} is ignored')
     if set(labels.values()) == {ignored}:
         yield warning('mask that is ignored as a whole', where)
 
 
-def labels_of_mask(sample: dict, mask: Picture) -> Dict[int, int]:
-    """The label that mmseg's LoadAnnotations makes of each value.
+def labels_of_mask(sample: dict, mask: ImageContent) -> dict[int, int]:
+    """Return the label that mmseg's LoadAnnotations makes of each value.
 
     Values that do not fit into 8 bits, which it would wrap, keep theirs.
 
     Args:
         sample (dict): What a data set of mmseg gives for an image.
-        mask (Picture): The mask of it.
+        mask (ImageContent): The image's mask.
     """
     labels = {}
     for value in mask.values:
@@ -77,24 +75,10 @@ def labels_of_mask(sample: dict, mask: Picture) -> Dict[int, int]:
     return labels
 
 
-def used_labels(source: Source, pictures: Dict) -> Set[int]:
-    """All labels that the masks of a data set have."""
-    used: Set[int] = set()
-    for sample in source.samples:
-        task = source.mask_task(sample)
-        if task is not None:
-            used.update(labels_of_mask(sample, pictures[task]).values())
-    return used
-
-
-def _shorten(values: List[int], limit: int = 8) -> str:
-    more = f' and {len(values) - limit} more' if len(values) > limit else ''
-    return ', '.join(map(str, values[:limit])) + more
-
-
-def _check_unused_masks(source: Source) -> Iterator[Finding]:
-    """A list file chooses; a folder of images is meant to be used whole."""
-    folder = source.dataset.data_prefix.get('seg_map_path')
+def check_unused_masks(source: Source) -> Iterator[Finding]:
+    """Warn of masks without an image, unless a list chooses the images."""
+    prefixes = getattr(source.dataset, 'data_prefix', None) or {}
+    folder = prefixes.get('seg_map_path')
     suffix = getattr(source.dataset, 'seg_map_suffix', None)
     if not folder or not suffix or source.cfg.get('ann_file'):
         return

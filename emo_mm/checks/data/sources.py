@@ -1,89 +1,98 @@
 """The data sets of a config, loaded without their pipelines."""
-from dataclasses import dataclass, field
+import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Any
 
 from mmengine.config import ConfigDict
 from mmengine.fileio import list_dir_or_file
 from mmengine.registry import DATASETS
 
-from emo_mm.checks.config import (check_classes, check_paths, describe_empty,
-                                  leaf_datasets, type_of)
+from emo_mm.apis import leaf_datasets, type_of
+from emo_mm.libraries import heads, num_classes
 
+from ..config import check_classes, check_paths, describe_empty
 from .findings import Finding, error
-from .images import Task
+from .images import ImageFile
 
 # What makes no difference to the files that a data set reads.
 _NOT_DATA = {'pipeline', 'test_mode', 'filter_cfg', 'lazy_init'}
 
 
-@dataclass
+@dataclasses.dataclass
 class Source:
     """A data set of a config.
 
-    Args:
+    Attributes:
         field (str): Where the config has it.
         cfg (dict): Its config, without what ``_NOT_DATA`` names.
-        loops (list): Which loops read it.
+        loops (list[str]): Which loops read it.
         dataset: The data set; None unless it loads.
-        samples (list): What its ``get_data_info`` gives.
+        samples (list[dict]): What its ``get_data_info`` returns.
         num_classes (int): 0 if unknown.
     """
     field: str
-    cfg: dict
-    loops: List[str]
-    dataset: object = None
-    samples: List[dict] = field(default_factory=list)
+    cfg: dict = dataclasses.field(default_factory=dict)
+    loops: list[str] = dataclasses.field(default_factory=list)
+    dataset: Any = None
+    samples: list[dict] = dataclasses.field(default_factory=list)
     num_classes: int = 0
 
     @property
     def split(self) -> str:
+        """Names of the loops that read it."""
         return ', '.join(self.loops)
 
     @property
-    def classes(self) -> Tuple[str, ...]:
-        if self.dataset is None:
-            return ()
-        return tuple(self.dataset.metainfo.get('classes') or ())
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; none if unknown."""
+        return classes_of(self.dataset)
 
     @property
-    def coco_file(self) -> Optional[str]:
-        """The annotation file, if it is COCO's."""
+    def coco_file(self) -> str | None:
+        """Path of the annotation file, if it is COCO's."""
         ann_file = self.cfg.get('ann_file')
         if not ann_file or not hasattr(type_of(self.cfg), 'COCOAPI'):
             return None
         return str(Path(self.cfg.get('data_root') or '', ann_file))
 
-    def image_task(self, sample: dict) -> Optional[Task]:
-        path = sample.get('img_path')
-        return Task(path, False, self._backend_args) if path else None
+    def image_file(self, sample: dict) -> ImageFile | None:
+        """Return the image of a sample."""
+        return self._file(sample.get('img_path'))
 
-    def mask_task(self, sample: dict) -> Optional[Task]:
+    def mask_file(self, sample: dict) -> ImageFile | None:
+        """Return the mask of a sample of mmseg, if it names one."""
         # mmdet's stuff and panoptic maps are read in other ways.
         if 'reduce_zero_label' not in sample:
             return None
-        path = sample.get('seg_map_path')
-        return Task(path, True, self._backend_args) if path else None
+        return self._file(sample.get('seg_map_path'), is_mask=True)
 
-    def tasks(self) -> Iterator[Task]:
+    def files(self) -> Iterator[ImageFile]:
+        """Yield all images and masks."""
         for sample in self.samples:
-            for task in (self.image_task(sample), self.mask_task(sample)):
-                if task is not None:
-                    yield task
+            for file in (self.image_file(sample), self.mask_file(sample)):
+                if file is not None:
+                    yield file
 
-    @property
-    def _backend_args(self) -> Optional[tuple]:
+    def _file(self, path: str | None, is_mask=False) -> ImageFile | None:
         args = getattr(self.dataset, 'backend_args', None)
-        return tuple(sorted(args.items())) if args else None
+        items = tuple(sorted(args.items())) if args else None
+        return ImageFile(path, is_mask, items) if path else None
 
 
-def find_sources(cfg: ConfigDict, loops: Sequence[str]) -> List[Source]:
-    """The data sets below wrappers; what val and test share comes once.
+def classes_of(dataset) -> tuple[str, ...]:
+    """Return the names of a data set's classes; none if unknown."""
+    metainfo = getattr(dataset, 'metainfo', None) or {}
+    return tuple(metainfo.get('classes') or ())
+
+
+def find_sources(cfg: ConfigDict, loops: Sequence[str]) -> list[Source]:
+    """Return the data sets below wrappers, each that loops share once.
 
     Raises:
         ValueError: If there is none.
     """
-    sources: List[Source] = []
+    sources: list[Source] = []
     for loop in loops:
         dataloader = cfg.get(f'{loop}_dataloader') or {}
         for name, dataset in leaf_datasets(
@@ -102,11 +111,11 @@ def find_sources(cfg: ConfigDict, loops: Sequence[str]) -> List[Source]:
 
 
 def load_source(source: Source, model: dict) -> Iterator[Finding]:
-    """Fill ``source``, without a filter so that nothing stays unseen.
+    """Load a data set into ``source``, without a filter to see all of it.
 
     Args:
         source (Source): The data set.
-        model (dict): The config's model. Its head tells the number of
+        model (dict): The config's model. Its heads tell the number of
             classes where the data set does not.
     """
     try:
@@ -120,7 +129,7 @@ def load_source(source: Source, model: dict) -> Iterator[Finding]:
         yield error('class names', problem)
     except (KeyError, TypeError):
         pass  # A malformed file, or no type: it does not load either.
-    wrong_folders: List[Finding] = []
+    wrong_folders: list[Finding] = []
     try:
         dataset = DATASETS.build(dict(source.cfg, lazy_init=True))
         wrong_folders += _check_class_folders(source.field, dataset)
@@ -139,11 +148,21 @@ def load_source(source: Source, model: dict) -> Iterator[Finding]:
                         f'{type(problem).__name__}: {problem}')
         return
     source.dataset = dataset
-    source.num_classes = len(source.classes) or _num_classes_of_head(model)
+    source.num_classes = len(source.classes) or count_classes(model)
+
+
+def count_classes(model) -> int:
+    """Return the fewest classes of a model's heads, 0 if it has none.
+
+    Args:
+        model (nn.Module or dict): The model, or its config.
+    """
+    counts = [num_classes(head) for _, head in heads(model)]
+    return min(filter(None, counts), default=0)
 
 
 def _check_class_folders(name: str, dataset) -> Iterator[Finding]:
-    """mmpretrain numbers classes by sorted folders, whatever their names."""
+    """Check folders, which mmpretrain numbers sorted, whatever the names."""
     classes = dataset.metainfo.get('classes')
     if (dataset.ann_file or not getattr(dataset, 'with_label', False)
             or classes is None):
@@ -161,10 +180,3 @@ def _check_class_folders(name: str, dataset) -> Iterator[Finding]:
             'class folders', name, f'classes={tuple(classes)} are in another '
             'order than the sorted folders, by which images are labelled. '
             f'Write them as {tuple(folders)}')
-
-
-def _num_classes_of_head(model: dict) -> int:
-    head = model.get('head') or model.get('decode_head') or {}
-    if isinstance(head, (list, tuple)):  # a cascade
-        head = head[-1]
-    return head.get('num_classes') or 0

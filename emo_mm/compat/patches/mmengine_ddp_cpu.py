@@ -55,13 +55,15 @@ def is_faulty(distributed: Library) -> bool:
     import mmengine.device
     received = {}
 
-    class Torch(distributed.DistributedDataParallel):
+    class Torch(distributed.DistributedDataParallel):  # type: ignore
 
         def __init__(self, module, **kwargs):
             torch.nn.Module.__init__(self)
             received.update(kwargs)
 
-    class Wrapper(distributed.MMDistributedDataParallel, Torch):
+    class Wrapper(
+            distributed.MMDistributedDataParallel,  # type: ignore
+            Torch):
         pass
 
     with replaced(mmengine.device, get_device=lambda: 'cpu'):

@@ -1,4 +1,4 @@
-"""Other blocks in EMO's place of the iRMB, for the paper's ablations.
+"""Other blocks in place of EMO's iRMB, for the paper's ablations.
 
 Each takes the arguments of :class:`iRMB` and says what it does otherwise.
 A block that you write works the same way: register it in mmengine's
@@ -44,9 +44,9 @@ class iRMBWithoutConv(iRMB):
     Blocks with stride 2 keep it: nothing else in them shrinks the map.
     """
 
-    def __init__(self, *args, stride: int = 1, **kwargs):
-        super().__init__(*args, stride=stride, **kwargs)
-        if stride == 1:
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.dw_conv.conv.stride == (1, 1):
             self.dw_conv = nn.Identity()
 
 
@@ -97,7 +97,7 @@ class MetaFormerBlock(nn.Module):
             drop_path_rate=drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, H, W) to (B, C_out, H', W')."""
+        """Map (B, C_in, H, W) to (B, C_out, H', W')."""
         return self.ffn(self.mixer(x))
 
 
@@ -147,7 +147,7 @@ class _iRMBWithExpandedMHSA(iRMB):
 
 @MODELS.register_module()
 class iRMBAttentionAfterExpansion(_iRMBWithExpandedMHSA):
-    """iRMB in the literal order of Eq. 4: expand, attend, convolve.
+    """iRMB in the written order of Eq. 4: expand, attend, convolve.
 
     It costs 944 M in EMO-5M; attention before the expansion, 903 M.
     """

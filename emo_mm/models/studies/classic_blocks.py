@@ -154,10 +154,10 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(channels, 3 * channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape."""
+        """Map (B, C, H, W) to the same shape."""
         tokens = self.qkv(x.flatten(2).transpose(1, 2))
         q, k, v = tokens.unflatten(-1, (3, self.num_heads, -1)).unbind(2)
+        q, k, v = (t.transpose(1, 2) for t in (q, k, v))
         y = F.scaled_dot_product_attention(
-            *(t.transpose(1, 2) for t in (q, k, v)),
-            dropout_p=self.attn_drop_rate if self.training else 0.)
+            q, k, v, dropout_p=self.attn_drop_rate if self.training else 0.)
         return y.transpose(2, 3).reshape(x.shape)

@@ -27,7 +27,7 @@ class TokenMHSA(EWMHSA):
     """Attention among all tokens, class token included."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, N, 1) to the same shape."""
+        """Map (B, C, N, 1) to the same shape."""
         tokens = self.attend(x.flatten(2).transpose(1, 2))
         return tokens.transpose(1, 2).unsqueeze(3)
 
@@ -36,7 +36,7 @@ class PatchConv(DWConv):
     """DW-Conv over the map of the patch tokens; the class token passes."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, λC, 1 + H * W, 1) to the same shape, H = W."""
+        """Map (B, λC, 1 + H * W, 1) to the same shape, H = W."""
         cls_token, patches = x[:, :, :1], x[:, :, 1:]
         side = math.isqrt(patches.shape[2])
         patches = super().forward(patches.reshape(*x.shape[:2], side, -1))
@@ -72,7 +72,7 @@ class TokeniRMB(iRMB):
             int(channels * exp_ratio), 3, _batch_norm, skip=True)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N, C) to the same shape."""
+        """Map (B, N, C) to the same shape."""
         x = super().forward(tokens.transpose(1, 2).unsqueeze(3))
         return x.flatten(2).transpose(1, 2)
 
@@ -97,7 +97,7 @@ class iRMBVisionTransformer(VisionTransformer):
                 drop_path_rate=rate)
 
     def forward(self, x: Tensor) -> tuple:
-        """(B, 3, S, S) to what ``out_type`` asks for."""
+        """Map (B, 3, S, S) to what ``out_type`` names."""
         if x.shape[2] != x.shape[3]:
             raise ValueError(f'input of {x.shape[2]} x {x.shape[3]}: '
                              'iRMBVisionTransformer takes square images.')

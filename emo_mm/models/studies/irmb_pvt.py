@@ -44,7 +44,7 @@ class SpatialReductionMHSA(nn.Module):
                 _layer_norm(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape."""
+        """Map (B, C, H, W) to the same shape."""
         v = self.reduction(x).flatten(2).transpose(1, 2)
         q = self.q(x.flatten(2).transpose(1, 2))
         q, k, v = (

@@ -71,6 +71,6 @@ class MetaMobileBlock(nn.Module):
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, H, W) to (B, C_out, H', W')."""
+        """Map (B, C_in, H, W) to (B, C_out, H', W')."""
         y = self.mlp_s(self.operator(self.mlp_e(self.norm(x))))
         return x + self.drop_path(y) if self.skip else y

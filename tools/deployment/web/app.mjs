@@ -74,7 +74,7 @@ function place(image, width, height, to, left, top, fill) {
   return placed;
 }
 
-// The image that the model takes, and the area of it that shows the picture.
+// The image that the model takes, and the area of it that shows the source.
 function prepare(source) {
   const { resize: how, input } = metadata;
   const grey = metadata.normalisation.mean.map(Math.round);
@@ -123,7 +123,7 @@ async function run(source) {
 }
 
 function draw(source) {
-  // Small pictures are enlarged, so that there is room for names.
+  // Small images are enlarged, so that there is room for names.
   const enlarged = Math.max(1, Math.ceil(640 / Math.max(source.width, source.height)));
   canvas.width = source.width * enlarged;
   canvas.height = source.height * enlarged;
@@ -195,7 +195,7 @@ function drawMask(color) {
 }
 
 // --- The page ---------------------------------------------------------------
-// One thing after the other, as a session runs one picture at a time.
+// One thing after the other, as a session runs one image at a time.
 let last = Promise.resolve();
 function queue(work) {
   last = last.then(work).catch((error) => say(`error: ${error.message ?? error}`));
@@ -212,11 +212,11 @@ async function read(file) {
   try {
     return await createImageBitmap(file);
   } catch {
-    throw new Error(`${file.name} is not a picture that this browser reads`);
+    throw new Error(`${file.name} is not an image that this browser reads`);
   }
 }
 
-element('picture').onchange = ({ target }) => {
+element('image').onchange = ({ target }) => {
   const [file] = target.files;
   if (!file) return;
   stopCamera();

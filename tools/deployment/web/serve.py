@@ -1,6 +1,6 @@
 """Serve a page on this machine that runs exported ONNX models in a browser.
 
-The page takes a picture or the camera; nothing leaves the browser. The
+The page takes an image or the camera; nothing leaves the browser. The
 runtime, onnxruntime-web, is fetched once with npm. Needs npm, numpy, Pillow
 and onnxruntime, which reads the models' metadata.
 
@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 from functools import partial
@@ -162,4 +161,4 @@ if __name__ == '__main__':
     try:
         main()
     except (ImportError, OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}')
+        raise SystemExit(f'error: {error}') from error

@@ -3,14 +3,14 @@ _base_ = '../emo_classifier.py'
 
 model = dict(backbone=dict(drop_path_rate=0.1))
 
-# Multi-scale sampling: the batch sampler chooses a size, the crop obeys.
+# Multi-scale sampling: the batch sampler chooses a size, which the crop takes.
 train_pipeline = [
     _base_.train_pipeline[0],
     dict(
         type='RandomChoice',
         transforms=[[dict(type='MultiScaleCrop', crop=crop)]
                     for crop, in _base_.train_pipeline[1].transforms]),
-    *_base_.train_pipeline[2:]
+    *_base_.train_pipeline[2:],
 ]
 train_dataloader = dict(
     batch_size=512,
@@ -22,9 +22,8 @@ train_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='MultiScaleDataset',
-        dataset=dict(
-            **{
-                **_base_.train_dataloader.dataset, 'pipeline': train_pipeline
-            })))
+        dataset={
+            **_base_.train_dataloader.dataset, 'pipeline': train_pipeline
+        }))
 
 auto_scale_lr = dict(base_batch_size=4096)

@@ -1,12 +1,12 @@
 """YOLO's annotations as a COCO file."""
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Sequence, Tuple
 
 from mmengine.fileio import load
 from mmengine.utils import track_iter_progress
 
-from .coco_writer import CocoWriter, image_size, read_lines
+from .coco_writer import CocoWriter, errors_at, image_size, read_lines
 
 _IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff'}
 # Annotation tools write their class names next to the labels.
@@ -25,7 +25,10 @@ def yolo_to_coco(images: Path, labels: Path, out: Path,
         images (Path): Folder of images, with its subfolders.
         labels (Path): Folder of text files of the same names.
         out (Path): The JSON file to write.
-        classes (sequence): Names in order; see also ``read_classes``.
+        classes (Sequence[str]): Names in order; see also ``read_classes``.
+
+    Returns:
+        CocoWriter: What was written.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -41,22 +44,21 @@ def yolo_to_coco(images: Path, labels: Path, out: Path,
     if not paths:
         raise FileNotFoundError(f'{images.absolute()} has no image.')
     _check_images_of(labels, images, paths)
-    writer = CocoWriter(list(classes))
+    writer = CocoWriter(classes)
     for path in track_iter_progress(paths, file=sys.stderr):
         name = path.relative_to(images)
         writer.add_image(name.as_posix(), image_size(path))
         text = (labels / name).with_suffix('.txt')
-        for number, line in enumerate(
-                read_lines(text) if text.is_file() else (), 1):
-            try:
-                _add_line(writer, line)
-            except ValueError as error:
-                raise ValueError(f'{text}, line {number}: {error}') from error
+        lines = read_lines(text) if text.is_file() else []
+        for number, line in enumerate(lines, 1):
+            with errors_at(f'{text}, line {number}'):
+                if line.strip():
+                    _add_line(writer, line)
     writer.write(out)
     return writer
 
 
-def _check_images_of(labels: Path, images: Path, paths: List[Path]) -> None:
+def _check_images_of(labels: Path, images: Path, paths: list[Path]) -> None:
     names = {path.relative_to(images).with_suffix('') for path in paths}
     for text in sorted(labels.rglob('*.txt')):
         name = text.relative_to(labels).with_suffix('')
@@ -67,12 +69,10 @@ def _check_images_of(labels: Path, images: Path, paths: List[Path]) -> None:
 
 
 def _add_line(writer: CocoWriter, line: str) -> None:
-    if not line.strip():
-        return
     label, (x, y, width, height) = _parse_line(line)
     if label >= len(writer.classes):
         raise ValueError(f'class {label} of {len(writer.classes)} classes, '
-                         'which count from 0. Mend it or add to --classes.')
+                         'which count from 0. Fix it or add to --classes.')
     image = writer.images[-1]
     writer.add_box(label, ((x - width / 2) * image['width'],
                            (y - height / 2) * image['height'],
@@ -80,15 +80,16 @@ def _add_line(writer: CocoWriter, line: str) -> None:
                            (y + height / 2) * image['height']))
 
 
-def _parse_line(line: str) -> Tuple[int, List[float]]:
+def _parse_line(line: str) -> tuple[int, list[float]]:
     words = line.split()
     if len(words) != 5:
         raise ValueError(f'{line!r} has {len(words)} values instead of the 5 '
                          'of "class cx cy width height".')
     try:
         label, box = int(words[0]), [float(word) for word in words[1:]]
-    except ValueError:
-        raise ValueError(f'{line!r} is not a whole number and four numbers.')
+    except ValueError as error:
+        raise ValueError(f'{line!r} is not a whole number and four '
+                         'numbers.') from error
     if label < 0:
         raise ValueError(f'class {label}: classes count from 0.')
     if not all(0 <= value <= 1 for value in box):  # NaN is not, either
@@ -97,11 +98,11 @@ def _parse_line(line: str) -> Tuple[int, List[float]]:
     return label, box
 
 
-def read_classes(values: Sequence[str]) -> List[str]:
-    """Names of classes, as ``--classes`` takes them.
+def read_classes(values: Sequence[str]) -> list[str]:
+    """Return the names of classes, as ``--classes`` takes them.
 
     Args:
-        values (sequence): The names; or one ``.txt`` file with a name in
+        values (Sequence[str]): The names; or one ``.txt`` file with a name in
             each line; or one ``.yaml`` file with ``names``, a list or a
             mapping from 0, 1, ...
 
@@ -125,7 +126,7 @@ def read_classes(values: Sequence[str]) -> List[str]:
     return names
 
 
-def _names_of_yaml(path: Path) -> List[str]:
+def _names_of_yaml(path: Path) -> list[str]:
     content = load(str(path))
     names = content.get('names') if isinstance(content, dict) else None
     if isinstance(names, dict) and sorted(names) == list(range(len(names))):

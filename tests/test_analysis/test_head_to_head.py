@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emo_mm.engine import head_to_head
+from emo_mm.analysis import head_to_head
 from emo_mm.analysis.head_to_head import run_all, summarize
 
 ROOT = Path(__file__).parents[2]

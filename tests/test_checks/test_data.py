@@ -12,10 +12,10 @@ from PIL import Image
 
 from emo_mm.checks.data.check import check_datasets
 from emo_mm.checks.data.findings import error, summarize, warning
-from emo_mm.checks.data.images import MISSING, Task, read_picture
+from emo_mm.checks.data.images import MISSING, ImageFile, read_image
 from emo_mm.datasets.shapes import CLASSES, generate_coco
-
-TOOL = Path(__file__).parents[2] / 'tools/misc/check_dataset.py'
+from tests.small_data import write_image
+from tools.misc import check_dataset
 
 
 def found(cfg, **kwargs):
@@ -25,12 +25,6 @@ def found(cfg, **kwargs):
         key = (finding.level, finding.kind)
         result.setdefault(key, []).append(str(finding))
     return result
-
-
-def noise(path, seed=0, size=(40, 30), **save):
-    pixels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels.astype(np.uint8)).save(path, **save)
 
 
 def truncate(path):
@@ -195,7 +189,7 @@ def test_exif_rotation_counts(root):
     """mmcv turns images on loading, which leaves boxes in wrong places."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    noise(root / 'train/000000.jpg', size=(60, 40), exif=exif)
+    write_image(root / 'train/000000.jpg', size=(60, 40), exif=exif)
     with Annotations(root) as content:
         content['images'][0].update(width=60, height=40)
         content['annotations'] = [
@@ -220,21 +214,21 @@ def test_broken_images(root):
     assert missing.endswith('000003.jpg')
 
 
-def test_same_picture_in_train_and_val(root):
+def test_same_image_in_train_and_val(root):
     shutil.copy(root / 'train/000005.jpg', root / 'val/000001.jpg')
     texts = found(coco_config(root))['error',
-                                     'same picture in train and val and test']
+                                     'same image in train and val and test']
     assert len(texts) == 1
     assert 'val/000001.jpg: in train as ' in texts[0]
     assert texts[0].endswith('train/000005.jpg')
 
 
-def test_same_picture_twice(root):
+def test_same_image_twice(root):
     """Of the same pixels, whatever else the file holds."""
     exif = Image.Exif()
     exif[0x010e] = 'a copy'
-    noise(root / 'train/000000.png', seed=7)
-    noise(root / 'train/000001.png', seed=7, compress_level=1, exif=exif)
+    write_image(root / 'train/000000.png', seed=7)
+    write_image(root / 'train/000001.png', seed=7, compress_level=1, exif=exif)
     with Annotations(root) as content:
         content['annotations'] = [
             a for a in content['annotations'] if a['image_id'] > 1
@@ -243,7 +237,7 @@ def test_same_picture_twice(root):
             image['file_name'] = image['file_name'].replace('jpg', 'png')
             image.update(width=40, height=30)
     result = found(coco_config(root))
-    text, = result['warning', 'same picture twice in a split']
+    text, = result['warning', 'same image twice in a split']
     assert '000001.png: same pixels as' in text
     assert not any(level == 'error' for level, _ in result)
 
@@ -277,7 +271,7 @@ def test_no_images(root):
 def test_voc_data_sets(tmp_path):
     """Other detection data sets are checked by what they give."""
     pytest.importorskip('mmdet')
-    noise(tmp_path / 'JPEGImages/a.jpg')
+    write_image(tmp_path / 'JPEGImages/a.jpg')
     (tmp_path / 'Annotations').mkdir()
     (tmp_path / 'list.txt').write_text('a\n')
     box = ''.join(f'<{k}>{v}</{k}>'
@@ -318,7 +312,7 @@ def seg_config(root, **kwargs):
 def seg(tmp_path):
     pytest.importorskip('mmseg')
     for i, name in enumerate('ab'):
-        noise(tmp_path / f'images/{name}.jpg', seed=i)
+        write_image(tmp_path / f'images/{name}.jpg', seed=i)
         write_mask(tmp_path / f'masks/{name}.png', [0, 1, 255])
     return tmp_path
 
@@ -376,7 +370,7 @@ def test_mask_of_another_size(seg):
 
 
 def test_coloured_mask(seg):
-    noise(seg / 'masks/b.png')
+    write_image(seg / 'masks/b.png')
     text, = found(seg_config(seg))['error', 'unreadable mask']
     assert 'it has 3 channels instead of one' in text
 
@@ -429,7 +423,7 @@ def folder_config(root, **kwargs):
 def folders(tmp_path):
     pytest.importorskip('mmpretrain')
     for i, name in enumerate(('train/cat', 'train/dog', 'val/cat', 'val/dog')):
-        noise(tmp_path / name / 'a.png', seed=i)
+        write_image(tmp_path / name / 'a.png', seed=i)
     return tmp_path
 
 
@@ -457,7 +451,7 @@ def test_class_names_in_another_order_than_folders(folders):
 
 def test_folders_that_only_one_split_has(folders):
     """They shift the labels of those that follow."""
-    noise(folders / 'train/ant/a.png', seed=9)
+    write_image(folders / 'train/ant/a.png', seed=9)
     text, = found(folder_config(folders))['error', 'different classes']
     assert text.endswith("['ant']")
 
@@ -477,25 +471,25 @@ def test_labels_of_a_list(folders):
 
 
 # --- Reading, reporting and the command -------------------------------------
-def test_read_picture(tmp_path):
-    noise(tmp_path / 'a.png', size=(4, 3))
-    assert read_picture(Task(str(tmp_path / 'a.png'))).size == (4, 3)
-    assert read_picture(Task(str(tmp_path / 'b.png'))).problem == MISSING
+def test_read_image(tmp_path):
+    write_image(tmp_path / 'a.png', size=(4, 3))
+    assert read_image(ImageFile(str(tmp_path / 'a.png'))).size == (4, 3)
+    assert read_image(ImageFile(str(tmp_path / 'b.png'))).problem == MISSING
 
 
 @pytest.mark.parametrize('suffix', ['jpg', 'png', 'bmp', 'webp'])
-def test_truncated_pictures(tmp_path, suffix):
+def test_truncated_images(tmp_path, suffix):
     path = tmp_path / f'a.{suffix}'
-    noise(path)
+    write_image(path)
     truncate(path)
-    assert read_picture(Task(str(path))).problem
+    assert read_image(ImageFile(str(path))).problem
 
 
 def test_palette_masks_are_read_as_indices(tmp_path):
     image = Image.fromarray(np.array([[0, 3]], np.uint8), 'P')
     image.putpalette([200] * 768)
     image.save(tmp_path / 'a.png')
-    mask = read_picture(Task(str(tmp_path / 'a.png'), is_mask=True))
+    mask = read_image(ImageFile(str(tmp_path / 'a.png'), is_mask=True))
     assert mask.values == (0, 3)
 
 
@@ -513,33 +507,30 @@ def test_config_without_data():
         check_datasets(ConfigDict(train_dataloader=None), loops=['val'])
 
 
-def run(cfg, *args):
-    return subprocess.run([sys.executable, TOOL, cfg, *args],
-                          capture_output=True,
-                          text=True)
-
-
-def test_command(root, tmp_path):
+def test_command(root, tmp_path, capsys):
     with Annotations(root) as content:
         content['annotations'] = []
-    path = tmp_path / 'config.py'
+    path = str(tmp_path / 'config.py')
     Config(coco_config(root)).dump(path)
-    result = run(path, '--max-shown', '1')
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines() == [
+    assert check_dataset.main([path, '--max-shown', '1']) == 0
+    assert capsys.readouterr().out.splitlines() == [
         'warning: image without annotations (12)',
         '  train: 000000.jpg',
         '  ... and 11 more',
         '0 errors, 12 warnings. Images: train: 12; val, test: 4.',
     ]
-    result = run(path, '--loops', 'val', '--cfg-options',
-                 'val_dataloader.dataset.data_root=nowhere')
-    assert result.returncode == 1
-    assert 'error: missing file or folder (1)' in result.stdout
-    assert 'Images: none.' in result.stdout
+    assert check_dataset.main([
+        path, '--loops', 'val', '--cfg-options',
+        'val_dataloader.dataset.data_root=nowhere'
+    ]) == 1
+    output = capsys.readouterr().out
+    assert 'error: missing file or folder (1)' in output
+    assert 'Images: none.' in output
 
 
 def test_command_with_an_unknown_config():
-    result = run('emo_7m')
+    result = subprocess.run([sys.executable, check_dataset.__file__, 'emo_7m'],
+                            capture_output=True,
+                            text=True)
     assert result.returncode == 1
     assert "error: config='emo_7m' is neither" in result.stderr

@@ -6,10 +6,14 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from emo_mm.checks.config import (
+    check_data,
+    check_same_schedule,
+    effective_batch,
+    read_categories,
+)
 from emo_mm.datasets.shapes import CLASSES, generate_coco
 from emo_mm.engine import CheckedRunner
-from emo_mm.checks.config import (check_data, check_same_schedule,
-                                  effective_batch, read_categories)
 
 ROOT = Path(__file__).parents[2]
 

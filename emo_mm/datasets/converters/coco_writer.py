@@ -1,14 +1,15 @@
-"""Write annotations of other formats as a COCO file."""
+"""Write COCO files, and what all converters need besides."""
 import json
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import List, Sequence, Tuple
 
 from PIL import Image
 
 from emo_mm.checks.data.images import size_as_loaded
 
-_Edges = Tuple[float, float, float, float]
+Edges = tuple[float, float, float, float]
 
 
 class CocoWriter:
@@ -17,10 +18,15 @@ class CocoWriter:
     All ids count from 1: pycocotools takes an annotation with id 0 for none.
 
     Args:
-        classes (sequence): Names of the categories, in order.
+        classes (Sequence[str]): Names of the categories, in order.
 
     Attributes:
+        images (list[dict]): Entries of the images.
+        annotations (list[dict]): Entries of the boxes.
         num_clipped (int): Boxes that reached over an image's edge.
+
+    Raises:
+        ValueError: If there is no class, or a name is repeated.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
@@ -30,11 +36,17 @@ class CocoWriter:
         if len(set(self.classes)) < len(self.classes):
             raise ValueError(f'classes={self.classes}: a name is repeated. '
                              'Name each once.')
-        self.images: List[dict] = []
-        self.annotations: List[dict] = []
+        self.images: list[dict] = []
+        self.annotations: list[dict] = []
         self.num_clipped = 0
 
-    def add_image(self, file_name: str, size: Tuple[int, int]) -> None:
+    def add_image(self, file_name: str, size: tuple[int, int]) -> None:
+        """Add an image, to which the boxes that follow belong.
+
+        Args:
+            file_name (str): Path of the image below the folder of images.
+            size (tuple[int, int]): Width and height in pixels.
+        """
         self.images.append(
             dict(
                 id=len(self.images) + 1,
@@ -42,12 +54,13 @@ class CocoWriter:
                 width=size[0],
                 height=size[1]))
 
-    def add_box(self, label: int, edges: _Edges, **extra) -> None:
+    def add_box(self, label: int, edges: Edges, **extra) -> None:
         """Add a box to the last image, clipped to it.
 
         Args:
             label (int): Index of the class.
-            edges (tuple): (x1, y1, x2, y2) in pixels, ends excluded.
+            edges (tuple[float]): (x1, y1, x2, y2) in pixels, with x2 and y2
+                outside the box.
             extra (dict): More fields of the annotation.
 
         Raises:
@@ -61,8 +74,8 @@ class CocoWriter:
         if not (x2 > x1 and y2 > y1):
             raise ValueError(
                 f'the box from {edges[:2]} to {edges[2:]} has no area in an '
-                f'image of {width}x{height}. Remove or mend it.')
-        # Rounding of the source is no reason to call a box clipped.
+                f'image of {width}x{height}. Remove or fix it.')
+        # A box is not called clipped because of rounding in its source.
         reach = max(-edges[0], -edges[1], edges[2] - width, edges[3] - height)
         self.num_clipped += reach > 0.01
         box = [round(v, 3) for v in (x1, y1, x2 - x1, y2 - y1)]
@@ -78,6 +91,7 @@ class CocoWriter:
 
     @property
     def summary(self) -> str:
+        """Counts of images, boxes and classes, for people."""
         text = (f'{len(self.images)} images and {len(self.annotations)} boxes '
                 f'of {len(self.classes)} classes')
         if self.num_clipped:
@@ -86,7 +100,7 @@ class CocoWriter:
         return text
 
     def write(self, out: Path) -> None:
-        """Write ``out`` as a whole or not at all."""
+        """Write the file ``out`` as a whole or not at all."""
         content = dict(
             images=self.images,
             annotations=self.annotations,
@@ -104,8 +118,21 @@ class CocoWriter:
             part.unlink(missing_ok=True)
 
 
-def image_size(path: Path) -> Tuple[int, int]:
-    """Width and height as mmcv loads it, without decoding the pixels."""
+@contextmanager
+def errors_at(place: str) -> Iterator[None]:
+    """Say in each ValueError which file, line or object it is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f'{place}: {error}') from error
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return width and height as mmcv loads them, without decoding pixels.
+
+    Raises:
+        ValueError: If the file is no image.
+    """
     try:
         with Image.open(path) as image:
             return size_as_loaded(image)
@@ -113,6 +140,6 @@ def image_size(path: Path) -> Tuple[int, int]:
         raise ValueError(f'{path} is no image: {error}.') from error
 
 
-def read_lines(path: Path) -> List[str]:
-    """Of a text file, also of one that Windows marked as UTF-8."""
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a UTF-8 file, without the mark of Windows' tools."""
     return path.read_text(encoding='utf-8-sig').splitlines()

@@ -1,11 +1,15 @@
 """Parameters and multiply-adds, counted by fvcore."""
 import warnings
 from dataclasses import dataclass
-from typing import List, Tuple
 
+import torch
 from fvcore.nn import FlopCountAnalysis
 from fvcore.nn.jit_handles import get_shape
+from mmengine.config import Config
 from torch import nn
+
+from emo_mm.apis import build_model
+from emo_mm.inference import make_reference
 
 # Products of two activations; layers with weights are other operators.
 _PRODUCTS = ('scaled_dot_product_attention', 'matmul', 'bmm', 'einsum')
@@ -26,25 +30,50 @@ class Cost:
     flops_without_attention_products: int
 
 
-def count_cost(model: nn.Module, inputs: Tuple) -> Cost:
+def cost_of_config(cfg: Config, shape: tuple[int, int]) -> tuple[Cost, Cost]:
+    """Count the cost of a config's model for one image, without its data set.
+
+    Args:
+        cfg (Config): Of mmdet, mmseg or mmpretrain.
+        shape (tuple[int, int]): Height and width of the image in pixels.
+
+    Returns:
+        tuple[Cost, Cost]: As the paper counts, on the published order of
+        operations (:mod:`emo_mm.inference.reference`), and as the model runs
+        here, which is less where windows need padding.
+    """
+    model = build_model(cfg)
+    channels = cfg.model.backbone.get('in_channels', 3)
+    inputs = (torch.rand(1, channels, *shape), )
+    as_run = count_cost(model, inputs)
+    return count_cost(make_reference(model), inputs), as_run
+
+
+def count_cost(model: nn.Module, inputs: tuple) -> Cost:
     """Count the cost of ``model(*inputs)`` in eval mode.
 
     Args:
         model (nn.Module): Set to eval mode for the count; its mode is
             restored.
-        inputs (tuple): Arguments of the forward pass, the batch size being 1.
+        inputs (tuple): Arguments of the forward pass, with a batch size of 1.
     """
     counter = count_flops(model, inputs)
     flops = int(counter.total())
     products = sum(int(counter.by_operator()[name]) for name in _PRODUCTS)
-    params = sum(p.numel() for p in model.parameters())
-    return Cost(params, flops, flops - products)
+    return Cost(count_params(model), flops, flops - products)
 
 
-def count_flops(model: nn.Module, inputs: Tuple) -> FlopCountAnalysis:
-    """fvcore's finished count of ``model(*inputs)``, also by module.
+def count_params(model: nn.Module) -> int:
+    """Return the number of parameters of a model."""
+    return sum(p.numel() for p in model.parameters())
 
-    Arguments are those of :func:`count_cost`.
+
+def count_flops(model: nn.Module, inputs: tuple) -> FlopCountAnalysis:
+    """Return fvcore's finished count of ``model(*inputs)``, also by module.
+
+    Args:
+        model (nn.Module): As in :func:`count_cost`.
+        inputs (tuple): Its arguments.
     """
     training = model.training
     model.eval()
@@ -62,8 +91,8 @@ def count_flops(model: nn.Module, inputs: Tuple) -> FlopCountAnalysis:
     return counter
 
 
-def _attention_products(inputs: List, outputs: List) -> int:
-    """Both products of attention, which fvcore has no handler for.
+def _attention_products(inputs: list, outputs: list) -> int:
+    """Count both products of attention, for which fvcore has no handler.
 
     q is (…, L, d), k (…, S, d) and v (…, S, e): L·S·d and L·S·e each.
     """

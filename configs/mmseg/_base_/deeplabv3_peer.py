@@ -1,5 +1,0 @@
-# The head and the recipe of DeepLabv3 with EMO, for another backbone.
-_base_ = './deeplabv3_emo.py'
-
-# No weight decay on norms, whatever they are called.
-optim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=0.))

@@ -1,0 +1,1 @@
+"""Checks that stop a mistake before it costs hours of training."""

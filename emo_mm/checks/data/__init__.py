@@ -1,0 +1,1 @@
+"""Checks of every image and annotation of a config's data sets."""

@@ -1,0 +1,139 @@
+"""What several tests share."""
+import contextlib
+import io
+import json
+import os
+import runpy
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.utils import ManagerMixin
+from torch import nn
+
+from emo_mm.models import EMO, NormGlobalAveragePooling
+from tests.golden import recipe
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / 'configs'
+GOLDEN = ROOT / 'tests' / 'golden'
+TINY = dict(
+    depths=(1, 2, 2, 2),
+    widths=(8, 8, 16, 16),
+    exp_ratios=(2, 2, 2, 2),
+    head_dims=(8, 8, 8, 8))
+# No weights are to be downloaded: no cache, and a proxy that is not there.
+OFFLINE = dict(
+    TORCH_HOME='torch_home',
+    http_proxy='http://127.0.0.1:9',
+    https_proxy='http://127.0.0.1:9')
+
+
+# --- The network ------------------------------------------------------------
+class Classifier(nn.Module):
+    """EMO as mmpretrain's ImageClassifier assembles it, names included."""
+
+    def __init__(self, arch, **kwargs):
+        super().__init__()
+        self.backbone = EMO(arch, out_indices=range(5), **kwargs)
+        width = self.backbone.feature_widths[-1]
+        self.neck = NormGlobalAveragePooling(width)
+        self.head = nn.Module()
+        self.head.fc = nn.Linear(width, 1000)
+
+    def forward(self, x):
+        features = self.backbone(x)
+        return features, self.head.fc(self.neck(features)[0])
+
+
+def published_state_dict(arch):
+    """Return a state dict of the published names and shapes, by a formula."""
+    path = GOLDEN / f'official_state_dict_{arch}.json'
+    state_dict = {
+        key: torch.as_tensor(recipe.fill(key, tuple(shape)))
+        for key, shape in json.loads(path.read_text()).items()
+    }
+    return {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in state_dict.items()
+    }
+
+
+def flatten(outputs):
+    """Return the tensors of nested tuples and lists, in order."""
+    if isinstance(outputs, torch.Tensor):
+        return [outputs]
+    return [tensor for output in outputs for tensor in flatten(output)]
+
+
+# --- Commands ---------------------------------------------------------------
+def run_mim(folder, *args, python=sys.executable):
+    """Run ``mim`` and return the finished process with its joint output."""
+    environment = dict(os.environ, **OFFLINE)
+    environment['PATH'] = os.pathsep.join(
+        [str(Path(python).parent), environment['PATH']])
+    result = subprocess.run(
+        [python, '-c', 'from mim.__main__ import cli; cli()', *map(str, args)],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900)
+    arguments = ' '.join(str(arg) for arg in args)
+    print(f'mim {arguments}\n{result.stdout[-12000:]}')
+    return result
+
+
+def run_script(folder, script, *args):
+    """Run a script in this process and return what it printed.
+
+    It sees what ``python script args`` sees in ``folder``, without the
+    seconds that importing a library takes. ``tools/train.py`` and
+    ``tools/test.py`` start a library's tool as ``mim train`` does.
+
+    Raises:
+        Exception: What the script raises, or SystemExit of another status
+            than 0.
+    """
+    printed = io.StringIO()
+    forget_runs()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, 'argv', [str(script), *map(str, args)])
+        # Tools set it, which a later test must not see.
+        patch.setenv('LOCAL_RANK', os.environ.get('LOCAL_RANK', '0'))
+        for name, value in OFFLINE.items():
+            patch.setenv(name, value)
+        # It keeps the proxies of its first use.
+        patch.setattr(urllib.request, '_opener', None)
+        try:
+            with contextlib.redirect_stdout(printed):
+                runpy.run_path(str(script), run_name='__main__')
+        except SystemExit as end:
+            if end.code:
+                raise
+        finally:
+            print(printed.getvalue()[-12000:])
+    return printed.getvalue()
+
+
+def run_train(folder, config, *args):
+    """Train as ``mim train`` does, in this process; return the output."""
+    return run_script(folder, ROOT / 'tools' / 'train.py', config, *args)
+
+
+def run_test(folder, config, *args):
+    """Test as ``mim test`` does, in this process; return the output."""
+    return run_script(folder, ROOT / 'tools' / 'test.py', config, *args)
+
+
+def forget_runs():
+    """Let the next run have loggers, visualizers and a scope of its own."""
+    kinds = [ManagerMixin]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        kind._instance_dict.clear()
