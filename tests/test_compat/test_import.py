@@ -49,12 +49,7 @@ assert not mmpretrain_retrieval_in1d.is_faulty(retrieval)
 """
 
 
-def test_import_takes_no_other_library(run_python):
-    run_python(IMPORT)
-
-
-@pytest.mark.timing
-def test_import_takes_little_time(run_python):
+def test_import_takes_no_other_library_and_little_time(run_python):
     assert float(run_python(IMPORT).splitlines()[-1]) < 0.5
 
 

@@ -10,11 +10,10 @@ Upstream: https://github.com/open-mmlab/mmdetection/issues/10302 of the
 Ended by: a release that falls back to the config's data set, and completes
     palettes.
 """
-
 import wrapt
 from torch import nn
 
-from .metainfo import find_dataset_meta
+from .dataset_meta import find_dataset_meta
 from .registry import Library, Patch
 
 

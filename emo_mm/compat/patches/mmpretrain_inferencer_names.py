@@ -9,13 +9,10 @@ Symptom: with a checkpoint without names, names are those of the data set's
 Upstream: no report is known.
 Ended by: a release whose ``get_model`` reads the config's ``metainfo``.
 """
-
 import wrapt
-from mmengine.dataset import BaseDataset
-from mmengine.model import BaseModel
 from torch import nn
 
-from .metainfo import find_dataset_meta
+from .dataset_meta import find_dataset_meta
 from .registry import Library, Patch
 
 
@@ -44,13 +41,16 @@ def _class_metainfo(cfg) -> dict | None:
 
 def is_faulty(image_classification: Library) -> bool:
     """Give a data set other names than those of its class."""
+    from mmengine.dataset import BaseDataset
+    from mmengine.model import BaseModel
 
     class Data(BaseDataset):
         METAINFO = dict(classes=('of the class', ) * 2)
 
-    base = image_classification.ImageClassificationInferencer
-    without_images = dict(_init_pipeline=lambda self, cfg: None)
-    Inferencer = type('Inferencer', (base, ), without_images)
+    class Inferencer(image_classification.ImageClassificationInferencer):
+
+        def _init_pipeline(self, cfg):
+            return None
 
     class Model(BaseModel):
 

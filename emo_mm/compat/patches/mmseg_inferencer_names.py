@@ -10,11 +10,10 @@ Symptom: names and colours that the checkpoint lacks are those of Cityscapes,
 Upstream: https://github.com/open-mmlab/mmsegmentation/issues/3334
 Ended by: a release that falls back to the config's data set.
 """
-
 import wrapt
 from torch import nn
 
-from .metainfo import find_dataset_meta
+from .dataset_meta import find_dataset_meta
 from .registry import Library, Patch
 
 
