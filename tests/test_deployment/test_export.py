@@ -1,6 +1,7 @@
 """Exports verify themselves, and refuse what they cannot do."""
 import copy
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -15,11 +16,13 @@ from PIL import Image
 pytest.importorskip('onnxruntime')
 pytest.importorskip('onnx')
 from emo_mm.deployment import (  # noqa: E402
-    build,  # noqa: E402
+    build,
+    export,
     formats,
     infer,
     verify,
 )
+from emo_mm.deployment.end_to_end import EndToEndNetwork  # noqa: E402
 from emo_mm.deployment.evaluate import evaluate  # noqa: E402
 from emo_mm.deployment.infer import ExportedModel  # noqa: E402
 from tests.test_deployment import conftest  # noqa: E402
@@ -285,6 +288,32 @@ def test_unsupported_heads(empty_folder):
         build.check_supported(cfg)
 
 
+def test_the_command_exports(checkpoints, images, tmp_path, capsys):
+    out = tmp_path / 'classifier.onnx'
+    (tmp_path / 'config.py').write_text(read_config('classifier').pretty_text)
+    tool = runpy.run_path(ROOT / 'tools/deployment/export.py')
+    tool['main']([
+        str(tmp_path / 'config.py'),
+        checkpoints('classifier'), '--format', 'onnx', '--out',
+        str(out), '--shape', '64', '64', '--images', images[0]
+    ])
+    assert f'wrote {out}' in capsys.readouterr().out
+    infer.main([str(out), images[0], '--out-dir', str(tmp_path / 'drawn')])
+    infer.main([str(out), images[0], '--json'])
+    printed = capsys.readouterr().out
+    found = json.loads(printed[printed.index('\n') + 1:])
+    assert set(found[images[0]]) < set(CLASSES)
+    with pytest.raises(SystemExit):
+        infer.main([str(tmp_path / 'none.onnx'), images[0]])
+
+
+def test_the_command_refuses_int8(capsys):
+    tool = runpy.run_path(ROOT / 'tools/deployment/export.py')
+    with pytest.raises(SystemExit):
+        tool['main'](['emo_1m', 'x.pth', '--precision', 'int8'])
+    assert "invalid choice: 'int8'" in capsys.readouterr().err
+
+
 def test_the_command_names_what_is_wrong(tmp_path):
     done = subprocess.run([
         sys.executable,
@@ -309,6 +338,86 @@ def test_class_names(models):
         build.class_names(model)
     model.cfg = Config(dict(default_scope='mmseg'))
     assert build.class_names(model) == list('0123456')
+
+
+# --- Models in memory -------------------------------------------------------
+def test_a_network_without_a_config(tmp_path):
+    """Any network that maps images to logits, as timm's do."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 5, 3, 2), torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten())
+    image = make_image(0, 64, 96)
+    inputs = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    with torch.no_grad():
+        expected = network((inputs - 100) / 50).softmax(1)[0]
+    model = EndToEndNetwork(network, [100.] * 3, [50.] * 3)
+    path = tmp_path / 'network.onnx'
+    export.write(model, 'onnx', path, (64, 96))
+    exported = ExportedModel(path)
+    np.testing.assert_allclose(
+        exported.results(image)['probabilities'], expected, atol=1e-5)
+    assert exported.metadata['classes'] == list('01234')
+    assert sorted(exported(Image.fromarray(image))) == ['probabilities']
+    with pytest.raises(ValueError, match='--precision bfloat16'):
+        export.write(model, 'onnx', path, (64, 96), 'bfloat16')
+
+
+# --- Drawing ----------------------------------------------------------------
+PALETTE = [[12, 34, 56], [250, 240, 230], [0, 90, 0], [255, 0, 0]]
+
+
+def test_the_palette_of_the_data_set_travels(models):
+    model = copy.copy(models('pspnet'))
+    end_to_end = build.make_end_to_end(model)
+    arguments = (end_to_end, (96, 128), False, 'float32', 'uint8')
+    assert 'palette' not in build.describe(model, *arguments)
+    for palette in (PALETTE, PALETTE + PALETTE):
+        model.dataset_meta = dict(
+            classes=CLASSES, palette=[tuple(color) for color in palette])
+        assert 'palette' not in build.describe(model, *arguments)
+    palette = (PALETTE + PALETTE)[:7]
+    model.dataset_meta['palette'] = [tuple(color) for color in palette]
+    assert build.describe(model, *arguments)['palette'] == palette
+
+
+def test_masks_and_boxes_have_the_colors_of_the_palette():
+    black = Image.new('RGB', (200, 200))
+    metadata = dict(classes=list('abcd'), palette=PALETTE)
+    mask = np.repeat(np.arange(4), 50)[None].repeat(200, 0)
+    drawn = np.array(infer.draw(black, dict(mask=mask), metadata))
+    for label, color in enumerate(PALETTE):
+        assert np.abs(drawn[150, 50 * label + 25] -
+                      np.array(color) / 2).max() <= 1
+    boxes = dict(
+        boxes=np.float32([[50, 50, 150, 150]]),
+        scores=np.float32([0.9]),
+        labels=np.int32([3]))
+    drawn = np.array(infer.draw(black, boxes, metadata))
+    assert drawn[150, 100].tolist() == PALETTE[3]
+
+
+@pytest.mark.parametrize('count', [1, 2, 6, 11, 19, 30])
+def test_colors_without_a_palette_are_distinct(count):
+    colors = np.array(infer.class_colors(dict(classes=['x'] * count)))
+    assert colors.shape == (count, 3)
+    distances = np.abs(colors[:, None] - colors[None]).sum(-1)
+    distances += 1000 * np.eye(count, dtype=int)
+    assert distances.min() > (40 if count > 6 else 200)
+
+
+def test_many_classes_have_colors():
+    assert len(infer.class_colors(dict(classes=['x'] * 1000))) == 1000
+
+
+def test_names_are_legible_on_every_color():
+    """At least 4.5 to 1, as WCAG 2 asks for."""
+    steps = np.arange(0, 256, 15)
+    for color in np.stack(np.meshgrid(steps, steps, steps), -1).reshape(-1, 3):
+        lights = sorted(
+            (np.array(c) / 255)**2.2 @ (0.2126, 0.7152, 0.0722) + 0.05
+            for c in (color, infer.readable_on(color)))
+        assert lights[1] / lights[0] > 4.5
 
 
 # --- The runner and the metrics ----------------------------------------------
