@@ -6,9 +6,15 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 from torch import nn
 
-from emo_mm.apis import (build_model, find_config, find_dataset_meta,
-                         find_test_dataset, init_model, names_and_colors,
-                         read_metainfo)
+from emo_mm.apis import (
+    build_model,
+    find_config,
+    find_dataset_meta,
+    find_test_dataset,
+    init_model,
+    names_and_colors,
+    read_metainfo,
+)
 from emo_mm.libraries import LIBRARIES, heads, library_of, num_classes
 
 NAMES, OTHERS = ('cat', 'dog', 'cow'), ('a', 'b', 'c')

@@ -142,7 +142,7 @@ def describe_network(end_to_end: EndToEndModel, size: Size, dynamic: bool,
                      precision: str, input_type: str) -> dict:
     """Return the part of :func:`describe` that needs no config."""
     height, width = size
-    metadata = dict(
+    metadata: dict = dict(
         emo_mm=emo_mm.__version__,
         config='network',
         task=end_to_end.task,
@@ -175,7 +175,7 @@ def describe_network(end_to_end: EndToEndModel, size: Size, dynamic: bool,
         if not end_to_end.with_nms:
             metadata['outputs'] = ['boxes', 'scores']
             metadata['nms']['levels'] = [
-                len(p) for p in end_to_end.fixed_priors
+                len(level) for level in end_to_end.fixed_priors or ()
             ]
     return metadata
 

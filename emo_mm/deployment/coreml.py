@@ -25,7 +25,8 @@ def check(path: Path) -> list[str]:
     """
     import coremltools as ct
     spec = ct.models.MLModel(str(path), skip_model_load=True).get_spec()
-    operators, ranks = Counter(), Counter()
+    operators: Counter[str] = Counter()
+    ranks: Counter[int] = Counter()
     for operator, rank in walk(spec):
         operators[operator] += 1
         ranks[rank] += 1

@@ -100,8 +100,8 @@ class EndToEndModel(nn.Module):
 
     def padded(self, size: Size) -> Size:
         """Return the height and width that the network sees."""
-        d = self.pad_divisor
-        return tuple((side + d - 1) // d * d for side in size)
+        d, (H, W) = self.pad_divisor, size
+        return (H + d - 1) // d * d, (W + d - 1) // d * d
 
     def network(self, x: Tensor) -> list[Tensor]:
         """Return the network's outputs, before any decoding."""
@@ -227,7 +227,7 @@ class EndToEndDetector(EndToEndModel):
         # mmcv's threshold is a float32.
         self.iou_threshold = float(np.float32(self.settings.nms.iou_threshold))
         self.with_nms = True
-        self.fixed_priors = None
+        self.fixed_priors: list[Tensor] | None = None
 
     def fix_size(self, size: Size) -> None:
         """Keep the priors of one input size as constants."""
@@ -258,13 +258,14 @@ class EndToEndDetector(EndToEndModel):
         ]
         if self.with_nms:
             levels = self._levels(raw)
-            return self._choose(*self._candidates(levels, priors, size), size)
+            boxes, scores, labels = self._candidates(levels, priors, size)
+            return self._choose(boxes, scores, labels, size)
         logits, deltas = self.raw_results(raw)
         boxes = self.decode(torch.cat(priors), deltas, size)
         return boxes, self._activate(logits)
 
     def candidates(self, logits: Tensor, deltas: Tensor,
-                   size: Size) -> tuple[Tensor, ...]:
+                   size: Size) -> tuple[Tensor, Tensor, Tensor]:
         """Return the boxes, scores and labels that NMS chooses from.
 
         Args:
@@ -328,8 +329,9 @@ class EndToEndDetector(EndToEndModel):
         y1, y2 = low[:, 1:].clamp(max=H), high[:, 1:].clamp(max=H)
         return torch.cat([x1, y1, x2, y2], 1)
 
-    def _candidates(self, levels: list[tuple[Tensor, Tensor]],
-                    priors: list[Tensor], size: Size) -> tuple[Tensor, ...]:
+    def _candidates(self, levels: list[tuple[Tensor,
+                                             Tensor]], priors: list[Tensor],
+                    size: Size) -> tuple[Tensor, Tensor, Tensor]:
         """Return boxes, scores and labels of the best of each level."""
         best = [
             self._best(*level, level_priors)

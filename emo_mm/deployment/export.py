@@ -147,7 +147,7 @@ def _write(kind: formats.Format, model: EndToEndModel, path: Path,
 
 def _example_input(model: EndToEndModel, metadata: dict) -> torch.Tensor:
     height, width = (metadata['input'][key] for key in ('height', 'width'))
-    shape = (height, width, 3)
+    shape: tuple[int, ...] = (height, width, 3)
     if model.channels_first:
         shape = (1, 3, height, width)
     return torch.zeros(shape, dtype=getattr(torch, metadata['input']['dtype']))

@@ -155,12 +155,11 @@ def write_executorch(model: EndToEndModel, image: torch.Tensor, path: Path,
     flatc = Path(sys.executable).with_name('flatc')
     if flatc.is_file():
         os.environ.setdefault('FLATC_EXECUTABLE', str(flatc))
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
-        XnnpackPartitioner,
-    )
+    import executorch.backends.xnnpack.partition.xnnpack_partitioner as xnnpack
     from executorch.exir import to_edge_transform_and_lower
     program = to_edge_transform_and_lower(
-        export_program(model, image), partitioner=[XnnpackPartitioner()])
+        export_program(model, image),
+        partitioner=[xnnpack.XnnpackPartitioner()])
     path.write_bytes(program.to_executorch().buffer)
     append_metadata(path, metadata)
 

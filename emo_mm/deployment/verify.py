@@ -135,8 +135,9 @@ def check_choice(model: EndToEndDetector, raw: list[Tensor],
         size (tuple[int, int]): Height and width of the image.
         tolerance (Tolerance): Of the precision.
     """
+    logits, deltas = raw
     boxes, scores, labels = (
-        part.numpy() for part in model.candidates(*raw, size))
+        part.numpy() for part in model.candidates(logits, deltas, size))
     nms = model.settings.nms
     offset = 0. if nms.get('class_agnostic', False) else 2. * sum(size)
     apart = boxes + offset * labels[:, None]

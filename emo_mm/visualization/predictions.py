@@ -139,7 +139,7 @@ def make_drawer(model: nn.Module,
     visualizer = VISUALIZERS.build(
         dict(cfg.visualizer, name='drawer', vis_backends=None))
     visualizer.dataset_meta = model.dataset_meta
-    kwargs = dict(draw_gt=False)
+    kwargs: dict = dict(draw_gt=False)
     if cfg.default_scope == 'mmdet':
         kwargs['pred_score_thr'] = score_thr
 

@@ -10,11 +10,11 @@
 Inputs are not stored but drawn by numpy from the case's name; a checksum of
 each tells whether numpy still draws the same.
 
-    python tests/golden/mmcv_ops.py --wheel mmcv-2.1.0-….whl          # compare
-    python tests/golden/mmcv_ops.py --wheel mmcv-2.1.0-….whl --write
+    python tests/golden/mmcv_ops.py --wheel mmcv-2.1.0-….whl
 
-compares with the files, or writes them anew, with the torch that the wheel was
-built for. Without ``--wheel`` the installed mmcv must have been compiled.
+compares with the files, or with ``--write`` writes them anew. It takes the
+torch that the wheel was built for. Without ``--wheel`` the installed mmcv must
+have been compiled.
 """
 import argparse
 import importlib

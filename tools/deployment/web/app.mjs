@@ -1,5 +1,5 @@
-// Runs an exported model on a picture or the camera and draws what it finds.
-// What is done to a picture here, tools/deployment/infer.py does in Python.
+// Runs an exported model on an image or the camera and draws what it finds.
+// What is done to an image here, emo_mm/deployment/infer.py does in Python.
 import * as ort from './runtime/ort.wasm.min.mjs';
 
 ort.env.wasm.wasmPaths = new URL('./runtime/', import.meta.url).href;
@@ -9,19 +9,19 @@ ort.env.wasm.numThreads = self.crossOriginIsolated
 const element = (id) => document.getElementById(id);
 const canvas = element('canvas');
 const pen = canvas.getContext('2d', { willReadFrequently: true });
-let models, metadata, session, picture, results;
+let models, metadata, session, current, results;
 
 async function load(name) {
   say('Loading the model …');
   const loaded = await ort.InferenceSession.create(`models/${encodeURIComponent(name)}`);
   await session?.release();
   [session, metadata, results] = [loaded, models[name], undefined];
-  say(`${metadata.task}, ${metadata.classes.length} classes. Choose a picture.`);
+  say(`${metadata.task}, ${metadata.classes.length} classes. Choose an image.`);
 }
 
 function say(text) { element('status').textContent = text; }
 
-// --- Pictures ---------------------------------------------------------------
+// --- Images -----------------------------------------------------------------
 function pixels(source, width, height) {
   const work = new OffscreenCanvas(width, height);
   const context = work.getContext('2d');
@@ -148,8 +148,10 @@ function draw(source) {
   say(`${results.time.toFixed(0)} ms at ${results.area.width} × ${results.area.height}`);
 }
 
-function readableOn([red, green, blue]) {
-  return 0.3 * red + 0.59 * green + 0.11 * blue > 110 ? 'black' : 'white';
+// As readable_on in infer.py.
+function readableOn(color) {
+  const [red, green, blue] = color.map((value) => (value / 255) ** 2.2);
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? 'black' : 'white';
 }
 
 function drawBoxes(color) {
@@ -203,7 +205,7 @@ function queue(work) {
 }
 
 async function show(source) {
-  picture = source;
+  current = source;
   await run(source);
   draw(source);
 }
@@ -224,11 +226,11 @@ element('image').onchange = ({ target }) => {
 };
 element('model').onchange = ({ target }) => queue(async () => {
   await load(target.value);
-  if (picture) await show(picture);
+  if (current) await show(current);
 });
 element('threshold').oninput = ({ target }) => {
   element('shown').textContent = Number(target.value).toFixed(2);
-  if (picture && results) draw(picture);
+  if (current && results) draw(current);
 };
 
 let stream;

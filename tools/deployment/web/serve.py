@@ -7,7 +7,7 @@ and onnxruntime, which reads the models' metadata.
 Example:
     python tools/deployment/web/serve.py detector.onnx segmenter.onnx
 """
-import argparse
+import contextlib
 import errno
 import json
 import os
@@ -19,7 +19,8 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from emo_mm.deployment.infer import ExportedModel, color_of
+from emo_mm.cli import make_parser, run
+from emo_mm.deployment.infer import ExportedModel, class_colors
 
 HERE = Path(__file__).resolve().parent
 RUNTIME = 'onnxruntime-web@1.30.0'
@@ -28,7 +29,7 @@ RUNTIME_FILES = ('ort.wasm.min.mjs', 'ort-wasm-simd-threaded.mjs',
 
 
 def fetch_runtime(cache):
-    """Folder with the runtime's files, fetched if they are not there.
+    """Return the folder of the runtime's files, fetched if need be.
 
     Args:
         cache (Path): Where to keep them.
@@ -59,7 +60,7 @@ def fetch_runtime(cache):
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """The page, the runtime, the models and what describes them."""
+    """Serve the page, the runtime, the models and their metadata."""
     extensions_map = {
         **SimpleHTTPRequestHandler.extensions_map,
         '.mjs': 'text/javascript',
@@ -107,7 +108,7 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 def make_server(paths, port, cache):
-    """A server of the page for some models.
+    """Return a server of the page for some models.
 
     Args:
         paths (list[Path]): ``.onnx`` files of tools/deployment/export.py.
@@ -121,28 +122,26 @@ def make_server(paths, port, cache):
         if path.name in models:
             raise ValueError(f'{path}: two models are named {path.name}.')
         metadata = ExportedModel(path).metadata
-        metadata['colors'] = [
-            color_of(i) for i in range(len(metadata['classes']))
-        ]
+        metadata['colors'] = class_colors(metadata)
         models[path.name] = path.resolve(), metadata
     runtime = fetch_runtime(cache)
     handler = partial(Handler, models=models, runtime=runtime)
     return ThreadingHTTPServer(('127.0.0.1', port), handler)
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv=None):
+    """Run the command line."""
+    parser = make_parser(__doc__)
     parser.add_argument('models', nargs='+', type=Path, help='.onnx files')
-    parser.add_argument('--port', type=int, default=8000)
+    parser.add_argument(
+        '--port', type=int, default=8000, help='defaults to %(default)s')
     parser.add_argument(
         '--cache',
         type=Path,
         default=Path(os.environ.get('XDG_CACHE_HOME', '~/.cache'),
                      'emo_mm').expanduser(),
         help='where the runtime is kept; defaults to %(default)s')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     try:
         server = make_server(args.models, args.port, args.cache)
     except OSError as error:
@@ -151,14 +150,9 @@ def main():
         raise OSError(f'--port {args.port} is in use. Choose another, or 0 '
                       'for a free one.') from error
     print(f'http://localhost:{server.server_port} (Ctrl-C ends)')
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ImportError, OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from error
+    run(main)
