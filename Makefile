@@ -50,7 +50,7 @@ demo: $(READY) $(DEMO_DATA)
 	@echo '== Training SSDLite with EMO-1M from scratch: 4 to 5 minutes =='
 	mim train mmdet $(DEMO_CONFIG) --work-dir $(DEMO_WORK) --resume
 	@echo '== Testing the best checkpoint =='
-	mim test mmdet $(DEMO_CONFIG) --work-dir $(DEMO_WORK)/test --show-dir pictures \
+	mim test mmdet $(DEMO_CONFIG) --work-dir $(DEMO_WORK)/test --show-dir images \
 	    --checkpoint "$$(ls -t $(DEMO_WORK)/best_*.pth | head -n 1)"
 	@python tools/misc/report_test.py $(DEMO_WORK)/test
 

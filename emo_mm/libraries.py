@@ -21,7 +21,7 @@ class Library:
             that predicts.
         exported_heads (tuple[str]): Types of that head that can be exported.
         data_sample (str): Class of what a model predicts, 'module:name'.
-        inferencer (str): Class that runs a model on images, likewise.
+        inferencer (str): Class that runs a model on images, 'module:name'.
         read_results (Callable): Arrays of a predicted data sample, by the
             names that exported models give to their results.
     """

@@ -3,15 +3,18 @@ import contextlib
 import io
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.utils import ManagerMixin
+from PIL import Image
 from torch import nn
 
 from emo_mm.models import EMO, NormGlobalAveragePooling
@@ -20,6 +23,7 @@ from tests.golden import recipe
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'configs'
 GOLDEN = ROOT / 'tests' / 'golden'
+TOLERANCE = 1e-4  # of golden numbers, by the largest of them
 TINY = dict(
     depths=(1, 2, 2, 2),
     widths=(8, 8, 16, 16),
@@ -62,11 +66,39 @@ def published_state_dict(arch):
     }
 
 
+def make_input(case):
+    """Return the input of a golden file, by the file's name."""
+    shape = re.search(r'(\d+)x(\d+)x(\d+)$', case).groups()
+    batch, height, width = map(int, shape)
+    return torch.as_tensor(recipe.make_input(
+        (batch, 3, height, width))).float()
+
+
+def parse_case(case):
+    """Return arch and window of a golden file, by its name."""
+    arch, window = re.match(r'emo_(\w+?)_win(\d+)', case).groups()
+    return arch, int(window)
+
+
+def assert_close(actual, expected, largest=None):
+    expected = np.asarray(expected)
+    largest = np.abs(expected).max() if largest is None else largest
+    assert np.abs(actual - expected).max() <= TOLERANCE * largest
+
+
 def flatten(outputs):
     """Return the tensors of nested tuples and lists, in order."""
     if isinstance(outputs, torch.Tensor):
         return [outputs]
     return [tensor for output in outputs for tensor in flatten(output)]
+
+
+# --- Data -------------------------------------------------------------------
+def write_image(path, seed=0, size=(40, 30), **save):
+    """Write noise of ``size`` (width, height); ``save`` goes to Pillow."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.astype(np.uint8)).save(path, **save)
 
 
 # --- Commands ---------------------------------------------------------------

@@ -3,8 +3,6 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-
 
 def modules(root: Path) -> dict[str, Path]:
     """Return the file of each module in ``emo_mm`` and ``tools``."""

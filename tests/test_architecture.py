@@ -7,7 +7,8 @@ import graphlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.imports import ROOT, imports, modules
+from tests.helpers import ROOT
+from tests.imports import imports, modules
 
 # From the lowest layer to the highest. What stands together in one layer does
 # not import each other.

@@ -229,7 +229,7 @@ def test_segmentation_guide_with_masks_of_ade20k(checkout):
     train(checkout, config, *SEGMENTER)
 
 
-def test_a_block_of_ones_own(checkout, monkeypatch):
+def test_a_block_of_your_own(checkout, monkeypatch):
     pytest.importorskip('mmpretrain')
     generate_imagenet(
         checkout / 'data/imagenet', dict(train=1, val=1), size=32)

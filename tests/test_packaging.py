@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 
-from tests.helpers import run_mim
-from tests.imports import ROOT, imports, modules
+from tests.helpers import ROOT, run_mim
+from tests.imports import imports, modules
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -14,7 +14,8 @@ class Peer:
     Attributes:
         name (str): As in the paper.
         params (float, optional): In millions. None where none is printed.
-        flops (float, optional): Multiply-adds in millions, likewise.
+        flops (float, optional): Multiply-adds in millions. None where none
+            are printed.
         top1 (float, optional): Top-1 accuracy on ImageNet-1K in percent.
         sources (tuple[str]): 'timm:NAME' or 'mmpretrain:NAME' of networks
             that are this one; the first whose library is installed is built.

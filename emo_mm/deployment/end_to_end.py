@@ -23,7 +23,7 @@ class EndToEndModel(nn.Module):
         model (nn.Module): The network.
         mean (sequence): Of the channels, in the network's order and from 0
             to 255. Defaults to zeros.
-        std (sequence): Likewise. Defaults to ones.
+        std (sequence): As ``mean``. Defaults to ones.
         bgr (bool): Whether the network takes BGR. Defaults to False.
         pad_divisor (int): Height and width are padded to a multiple of it.
             Defaults to 1.
@@ -273,7 +273,7 @@ class EndToEndDetector(EndToEndModel):
 
         Args:
             logits (Tensor): As ``raw_names`` has them.
-            deltas (Tensor): Likewise.
+            deltas (Tensor): As ``logits``.
             size (tuple[int, int]): Height and width of the image.
         """
         priors = self._priors_at(size)

@@ -640,7 +640,7 @@ class EMO(BaseModule):
             stage.requires_grad_(False)
 
     def rename_keys(self, state_dict: dict, prefix: str) -> None:
-        """Give published keys, and those of emo_mm 0.1, our names, in place."""
+        """Give published keys, and those of emo_mm 0.1, our names."""
         rename_published(state_dict, prefix)
         stem = re.compile(re.escape(prefix) + r'stages\.0\.(conv|bn|block)\.')
         for key in [key for key in state_dict if stem.match(key)]:

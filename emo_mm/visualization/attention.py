@@ -89,7 +89,7 @@ def attention_in_block(model: nn.Module, inputs: Tensor, stage: int,
         stage (int): Of the layer.
         block (int): Of the stage, from 0.
         row (int): See :func:`attention_of`; counts from the end if negative.
-        column (int): Likewise.
+        column (int): As ``row``.
     """
     attn = find_attention(model, stage, block)
     with recorded(attn) as calls:

@@ -32,7 +32,7 @@ def draw_sample(visualizer: Visualizer,
         image (np.ndarray): (H, W, 3), RGB.
         sample: What the model predicted.
         name (str): Under which the visualizer's backends keep it.
-        step (int): Likewise. Defaults to 0.
+        step (int): Step under which they keep it. Defaults to 0.
         kwargs: Handed to the visualizer.
 
     Returns:

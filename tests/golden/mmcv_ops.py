@@ -10,11 +10,11 @@
 Inputs are not stored but drawn by numpy from the case's name; a checksum of
 each tells whether numpy still draws the same.
 
-    python tests/golden/mmcv_ops.py --wheel mmcv-2.1.0-….whl          # compare
-    python tests/golden/mmcv_ops.py --wheel mmcv-2.1.0-….whl --write
+    python tests/golden/mmcv_ops.py --wheel mmcv-2.1.0-….whl
 
-compares with the files, or writes them anew, with the torch that the wheel was
-built for. Without ``--wheel`` the installed mmcv must have been compiled.
+compares with the files, or with ``--write`` writes them anew. It takes the
+torch that the wheel was built for. Without ``--wheel`` the installed mmcv must
+have been compiled.
 """
 import argparse
 import importlib
@@ -388,13 +388,14 @@ def summarize(array: np.ndarray) -> np.ndarray:
 
 def tolerances(array: np.ndarray, rtol: float, atol: float) -> np.ndarray:
     """Return how far a summary may be off if each element may be ``atol +
-    rtol * |element|`` off.
+    rtol * |element|`` off, in either direction.
     """
     flat = atol + rtol * np.abs(array.ravel().astype(np.float64))
     if flat.size <= ELEMENTS + SUMS:
         return flat
     index = np.linspace(0, flat.size - 1, ELEMENTS).round().astype(int)
-    sums = _sums(flat * np.abs(_weights(flat.size)))
+    # Of independent errors the squares add up.
+    sums = np.sqrt(_sums((flat * _weights(flat.size))**2))
     return np.concatenate([flat[index], sums])
 
 

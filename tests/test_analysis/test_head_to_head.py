@@ -2,14 +2,13 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from emo_mm.analysis import head_to_head
 from emo_mm.analysis.head_to_head import run_all, summarize
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/misc/head_to_head.py'
 # A trainer that counts its starts, and fails where it is told to.
 TRAINER = """

@@ -14,7 +14,7 @@ from emo_mm.checks.compatibility import (
     describe_start,
 )
 from emo_mm.models import EMO
-from tests.test_models.test_golden import published_state_dict
+from tests.helpers import published_state_dict
 
 
 class Head(nn.Module):

@@ -14,8 +14,7 @@ from emo_mm.checks.config import (
 )
 from emo_mm.datasets.shapes import CLASSES, generate_coco
 from emo_mm.engine import CheckedRunner
-
-ROOT = Path(__file__).parents[2]
+from tests.helpers import ROOT
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from emo_mm.checks.data.check import check_datasets
 from emo_mm.checks.data.findings import error, summarize, warning
 from emo_mm.checks.data.images import MISSING, ImageFile, read_image
 from emo_mm.datasets.shapes import CLASSES, generate_coco
-from tests.small_data import write_image
+from tests.helpers import write_image
 from tools.misc import check_dataset
 
 

@@ -20,7 +20,16 @@ assert {name for name in sys.modules if name.startswith('emo_mm.')} == {
     name for name in sys.modules if name.startswith('emo_mm.compat')}
 """
 
-LIBRARIES = 'import mmdet.models, mmpretrain.evaluation, mmcv'
+# The libraries import mmcv.ops before anything names emo_mm.
+LIBRARIES = """
+import sys
+import mmcv.ops
+import emo_mm.compat.mmcv_ext
+assert not {'mmdet', 'mmseg'} & set(sys.modules)
+import mmdet.apis, mmseg.apis, mmpretrain.evaluation
+from mmcv.utils import collect_env
+assert collect_env()['MMCV Compiler']
+"""
 ORDER = """
 import warnings
 warnings.simplefilter('error', UserWarning)
@@ -47,7 +56,7 @@ def test_import_takes_no_other_library_and_little_time(run_python):
 @pytest.mark.parametrize(
     'first, second', [
         ('import emo_mm.compat', LIBRARIES),
-        (LIBRARIES, 'import emo_mm.compat'),
+        (f'import mmcv\n{LIBRARIES}', 'import emo_mm.compat'),
     ],
     ids=['compat first', 'libraries first'])
 def test_order_of_imports(run_python, first, second):

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from mmengine.config import Config
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers import ROOT
+
 CONFIGS = sorted(
     path for path in (ROOT / 'configs').rglob('*.py')
     if '_base_' not in path.parts)

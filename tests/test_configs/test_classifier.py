@@ -1,13 +1,14 @@
 """The published ImageNet recipe."""
-from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from tests.helpers import ROOT
+
 pytest.importorskip('mmpretrain')
-CONFIGS = Path(__file__).parents[2] / 'configs' / 'mmpretrain'
+CONFIGS = ROOT / 'configs' / 'mmpretrain'
 
 
 @pytest.fixture(scope='module')

@@ -1,7 +1,6 @@
 """Costs of every config: those of its metafile, and those that are printed."""
 import json
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +9,8 @@ from mmengine.config import Config
 
 from emo_mm.analysis.costs import cost_of_config, count_flops
 from emo_mm.apis import build_model, default_shape, find_config
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parents[2]
 INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())
 ROWS = {
     model['Name']: model

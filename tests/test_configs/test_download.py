@@ -9,10 +9,10 @@ import yaml
 from mmengine.config import Config
 
 from emo_mm.models import weights
+from tests.helpers import ROOT
 
 pytest.importorskip('mmpretrain')
 download = pytest.importorskip('mim.commands.download')
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

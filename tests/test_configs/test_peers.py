@@ -1,5 +1,4 @@
 """Backbones of others behind our heads, against the paper's rows."""
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +9,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch.nn.modules.batchnorm import _BatchNorm
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
+from tests.helpers import CONFIGS
+
 ROWS = {
     model['Name']: model
     for library in ('mmdet', 'mmseg')

@@ -1,13 +1,14 @@
 """Published settings of SSDLite."""
-from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from tests.helpers import ROOT
+
 pytest.importorskip('mmdet')
-CONFIGS = Path(__file__).parents[2] / 'configs' / 'mmdet'
+CONFIGS = ROOT / 'configs' / 'mmdet'
 
 
 def load(arch):

@@ -1,5 +1,4 @@
 """The paper's ablations and recipes: settings, a step of training."""
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,9 +8,10 @@ from mmengine.registry import MODELS, init_default_scope
 
 from emo_mm.checks.config import effective_batch
 from emo_mm.models.emo import get_arch
+from tests.helpers import ROOT, TINY
 
 pytest.importorskip('mmpretrain')
-CONFIGS = Path(__file__).parents[2] / 'configs' / 'mmpretrain'
+CONFIGS = ROOT / 'configs' / 'mmpretrain'
 ABLATIONS, RECIPES = CONFIGS / 'ablations', CONFIGS / 'recipes'
 
 
@@ -121,12 +121,7 @@ def train_step(cfg):
 
 # Each block and network of the studies, as small as can be, and the width of
 # its output.
-TINY_EMO = dict(
-    arch=dict(
-        depths=(1, 2, 2, 2),
-        widths=(8, 8, 16, 16),
-        exp_ratios=(2, 2, 2, 2),
-        head_dims=(8, 8, 8, 8))), 16
+TINY_EMO = dict(arch=TINY), 16
 TINY_DEIT = dict(
     arch=dict(
         embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=96)), 24

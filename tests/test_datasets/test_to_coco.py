@@ -16,7 +16,7 @@ from emo_mm.datasets.converters import (
     voc_to_coco,
     yolo_to_coco,
 )
-from tests.small_data import write_image
+from tests.helpers import write_image
 from tools.dataset_converters import voc_to_coco as voc_tool
 from tools.dataset_converters import yolo_to_coco as yolo_tool
 

@@ -2,7 +2,6 @@
 import copy
 import re
 from functools import cache, partial
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,8 +12,8 @@ from mmengine.registry import MODELS, init_default_scope
 
 from emo_mm.apis import init_model
 from emo_mm.deployment import export
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parents[2]
 # At the classifier's, stage 3 needs no padding; it does at the others.
 SIZES = dict(
     detector=(160, 160),

@@ -12,7 +12,7 @@ from emo_mm.inference import compile as compiling
 from emo_mm.inference import fast, make_reference
 from emo_mm.models import EMO
 from emo_mm.models.studies.ablations import EMOWithBlock
-from tests.test_models.test_emo import TINY
+from tests.helpers import TINY, flatten
 
 
 def randomise_norms(model):
@@ -32,12 +32,6 @@ def assert_same_outputs(model, deployed, x):
         for a, b in zip(flatten(deployed(x)), flatten(model(x))):
             assert a.shape == b.shape
             assert (a - b).abs().max() <= 1e-5 * b.abs().max()
-
-
-def flatten(outputs):
-    if isinstance(outputs, torch.Tensor):
-        return [outputs]
-    return [tensor for output in outputs for tensor in flatten(output)]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 import pytest
 
 from emo_mm.models.weights import FROM_SCRATCH
-from tests.helpers import run_mim  # noqa: F401
 
 METRIC = dict(mmdet='coco/bbox_mAP', mmseg='mIoU', mmpretrain='accuracy/top1')
 

@@ -16,14 +16,10 @@ from emo_mm.models.studies.ablations import (
     iRMBParallel,
     iRMBWithoutConv,
 )
+from tests.helpers import TINY
 
 BLOCKS = (iRMBWithoutConv, iRMBAttentionAfterExpansion, iRMBConvFirst,
           iRMBParallel, MetaFormerBlock)
-TINY = dict(
-    depths=(1, 2, 2, 2),
-    widths=(8, 8, 16, 16),
-    exp_ratios=(2, 2, 2, 2),
-    head_dims=(8, 8, 8, 8))
 
 
 def make(block_type, channels=8, stride=1, attn=True):

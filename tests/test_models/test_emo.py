@@ -7,12 +7,7 @@ from torch import nn
 
 from emo_mm.models import EMO
 from emo_mm.models.emo import ARCHS
-
-TINY = dict(
-    depths=(1, 2, 2, 2),
-    widths=(8, 8, 16, 16),
-    exp_ratios=(2, 2, 2, 2),
-    head_dims=(8, 8, 8, 8))
+from tests.helpers import TINY
 
 
 def test_is_in_the_root_registry():

@@ -1,73 +1,30 @@
 """The network against numbers of the published implementation."""
-import json
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from emo_mm.inference import make_reference, switch_to_deploy
-from emo_mm.models import EMO, NormGlobalAveragePooling
+from emo_mm.models import EMO
 from emo_mm.models.weights import rename_published, to_classifier
 from tests.golden import recipe
+from tests.helpers import (
+    GOLDEN,
+    TOLERANCE,
+    Classifier,
+    assert_close,
+    make_input,
+    parse_case,
+    published_state_dict,
+)
 
-GOLDEN = Path(recipe.__file__).parent
-CASES = sorted(path.stem for path in GOLDEN.glob('*.npz'))
-TOLERANCE = 1e-4  # of the largest value
-
-
-class Classifier(nn.Module):
-    """EMO as mmpretrain's ImageClassifier assembles it, names included."""
-
-    def __init__(self, arch, **kwargs):
-        super().__init__()
-        self.backbone = EMO(arch, out_indices=range(5), **kwargs)
-        width = self.backbone.feature_widths[-1]
-        self.neck = NormGlobalAveragePooling(width)
-        self.head = nn.Module()
-        self.head.fc = nn.Linear(width, 1000)
-
-    def forward(self, x):
-        features = self.backbone(x)
-        return features, self.head.fc(self.neck(features)[0])
-
-
-def published_state_dict(arch):
-    path = GOLDEN / f'official_state_dict_{arch}.json'
-    state_dict = {
-        key: torch.as_tensor(recipe.fill(key, tuple(shape)))
-        for key, shape in json.loads(path.read_text()).items()
-    }
-    return {
-        key: value.float() if value.is_floating_point() else value
-        for key, value in state_dict.items()
-    }
+CASES = sorted(path.stem for path in GOLDEN.glob('emo_*.npz'))
 
 
 def build(arch, **kwargs):
     model = Classifier(arch, **kwargs)
     model.load_state_dict(to_classifier(published_state_dict(arch)))
     return model.eval()
-
-
-def make_input(case):
-    shape = re.search(r'(\d+)x(\d+)x(\d+)$', case).groups()
-    batch, height, width = map(int, shape)
-    return torch.as_tensor(recipe.make_input(
-        (batch, 3, height, width))).float()
-
-
-def parse(case):
-    arch, window = re.match(r'emo_(\w+?)_win(\d+)', case).groups()
-    return arch, int(window)
-
-
-def assert_close(actual, expected, largest=None):
-    expected = np.asarray(expected)
-    largest = np.abs(expected).max() if largest is None else largest
-    assert np.abs(actual - expected).max() <= TOLERANCE * largest
 
 
 def assert_matches(case, features, logits):
@@ -84,7 +41,7 @@ def assert_matches(case, features, logits):
 
 @pytest.mark.parametrize('case', CASES)
 def test_stage_outputs_and_logits(case):
-    arch, window = parse(case)
+    arch, window = parse_case(case)
     with torch.no_grad():
         outputs = build(arch, window_size=window)(make_input(case))
     assert_matches(case, *outputs)
@@ -92,7 +49,7 @@ def test_stage_outputs_and_logits(case):
 
 @pytest.mark.parametrize('case', ['emo_1m_win16_1x333x500'])
 def test_reference_form_matches_too(case):
-    arch, window = parse(case)
+    arch, window = parse_case(case)
     model = make_reference(build(arch, window_size=window))
     with torch.no_grad():
         outputs = model(make_input(case))
@@ -101,7 +58,7 @@ def test_reference_form_matches_too(case):
 
 @pytest.mark.parametrize('case', ['emo_1m_win16_1x333x500'])
 def test_deployed_matches_too(case):
-    arch, window = parse(case)
+    arch, window = parse_case(case)
     model = switch_to_deploy(build(arch, window_size=window))
     with torch.no_grad():
         outputs = model(make_input(case))

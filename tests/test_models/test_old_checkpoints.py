@@ -3,7 +3,6 @@
 It holds the classifier, AdamW, schedules and averaged weights, and beside
 them ``logits_of_recipe_input``, what 0.1.0 computed with it.
 """
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,8 +15,9 @@ from emo_mm.datasets.shapes import generate_imagenet
 from emo_mm.inference import switch_to_deploy
 from emo_mm.models import EMO
 from tests.golden import recipe
+from tests.helpers import GOLDEN
 
-CHECKPOINT = Path(recipe.__file__).with_name('emo_mm_0.1.0_epoch_1.pth')
+CHECKPOINT = GOLDEN / 'emo_mm_0.1.0_epoch_1.pth'
 ARCH = dict(
     depths=(1, 1, 2, 1),
     widths=(8, 8, 8, 8),

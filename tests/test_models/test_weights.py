@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from emo_mm.models import EMO, NormGlobalAveragePooling, weights
-from tests.test_models.test_golden import published_state_dict
+from tests.helpers import published_state_dict
 
 
 def backbone(checkpoint, arch='1m', **kwargs):

@@ -1,12 +1,12 @@
 import runpy
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from emo_mm.cli import run
+from tests.helpers import ROOT
 
-TOOLS = Path(__file__).parents[2] / 'tools'
+TOOLS = ROOT / 'tools'
 
 
 @pytest.fixture

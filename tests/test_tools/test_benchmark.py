@@ -2,13 +2,13 @@ import json
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from emo_mm.analysis.peers import PEERS
+from tests.helpers import ROOT
 
-FOLDER = Path(__file__).parents[2] / 'tools/analysis_tools'
+FOLDER = ROOT / 'tools/analysis_tools'
 SMALL = ('--shape', 64, 64, '--repeats', 2)
 
 

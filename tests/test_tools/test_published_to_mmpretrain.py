@@ -1,5 +1,4 @@
 """The converter, up to logits of mmpretrain's own classifier."""
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,15 +6,14 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 
-from tests.test_models.test_golden import (
+from tests.helpers import (
     GOLDEN,
+    ROOT,
     assert_close,
     make_input,
-    parse,
+    parse_case,
     published_state_dict,
 )
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -33,7 +31,7 @@ def convert(run_tool, tmp_path):
 def test_converted_weights_give_the_published_logits(convert):
     mmpretrain = pytest.importorskip('mmpretrain')
     case = 'emo_5m_win7_1x200x264'
-    arch, window = parse(case)
+    arch, window = parse_case(case)
     target, result = convert(dict(net=published_state_dict(arch)))
     assert result.returncode == 0, result.stderr
     assert 'EMO-5M' in result.stdout

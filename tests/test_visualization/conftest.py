@@ -1,5 +1,4 @@
 """A small EMO classifier: its config, its weights and an image."""
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,15 +7,13 @@ from mmengine.config import Config
 from PIL import Image
 
 from emo_mm.apis import build_model
+from tests.helpers import ROOT, TINY
 
-ROOT = Path(__file__).parents[2]
 CONFIG = f"""
 _base_ = {str(ROOT / 'configs/mmpretrain/emo_1m.py')!r}
 model = dict(
     backbone=dict(window_size=2, arch=dict(
-        _delete_=True,
-        depths=(1, 1, 3, 2), widths=(8, 8, 16, 16),
-        exp_ratios=(1, 1, 2, 2), head_dims=(8, 8, 8, 8))),
+        _delete_=True, **{dict(TINY, depths=(1, 1, 3, 2))})),
     neck=dict(in_channels=16), head=dict(in_channels=16, num_classes=4))
 test_dataloader = dict(dataset=dict(pipeline=[
     dict(type='LoadImageFromFile'), dict(type='Resize', scale=(64, 64)),

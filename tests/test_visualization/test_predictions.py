@@ -15,8 +15,8 @@ from emo_mm.visualization.predictions import (
     find_images,
     read_rgb,
 )
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parents[2]
 NAMES, OTHERS = ('cat', 'dog', 'cow'), ('red', 'green', 'blue')
 PALETTE = [(250, 10, 10), (10, 250, 10), (20, 90, 240)]
 LABEL = 2  # which all models here predict

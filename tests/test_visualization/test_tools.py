@@ -2,11 +2,12 @@
 import runpy
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-TOOLS = Path(__file__).parents[2] / 'tools' / 'visualization'
+from tests.helpers import ROOT
+
+TOOLS = ROOT / 'tools' / 'visualization'
 MODEL = ('tiny.py', 'tiny.pth')
 
 

@@ -17,8 +17,8 @@ model = dict(
         topk=(1, 5),
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02)))
 
-# timm's "rand-m9-mstd0.5-inc1", under which there is no colour jitter, no
-# mixup, cutmix or erasing, and interpolation is chosen at random.
+# timm's "rand-m9-mstd0.5-inc1", under which there is no colour jitter.
+# Interpolation is chosen at random; no mixup, CutMix or erasing.
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(

@@ -1,5 +1,5 @@
-# Tab. 3: PVT-Tiny as it is, in mmdet's rendering: no class token in stage 4,
-# and position embeddings that are resized always.
+# Tab. 3: PVT-Tiny as it is, in mmdet's implementation: no class token in
+# stage 4, and position embeddings are resized even where they fit.
 _base_ = '../_base_/recipes/deit.py'
 
 model = dict(

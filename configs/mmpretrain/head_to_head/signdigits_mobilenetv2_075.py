@@ -1,4 +1,4 @@
-# Of MobileNetV2's widths, 0.75 has the number of params nearest to EMO-1M's.
+# The width of MobileNetV2 whose number of parameters is nearest to EMO-1M's.
 _base_ = '../_base_/signdigits_64.py'
 
 model = dict(

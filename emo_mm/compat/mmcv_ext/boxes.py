@@ -176,11 +176,12 @@ def _clusters(boxes: np.ndarray,
     Yields:
         tuple[int, np.ndarray]: Positions in ``boxes``.
     """
-    boxes = np.vstack([boxes.T, _areas(boxes.T, offset)])
-    remaining = np.arange(boxes.shape[1])
+    columns = np.vstack([boxes.T, _areas(boxes.T, offset)])
+    remaining = np.arange(len(boxes))
     while remaining.size:
         first, rest = remaining[0], remaining[1:]
-        dropped = suppresses(_ious(boxes[:, first], boxes[:, rest], offset))
+        dropped = suppresses(
+            _ious(columns[:, first], columns[:, rest], offset))
         yield first, rest[dropped]
         remaining = rest[~dropped]
 

@@ -78,8 +78,8 @@ def roi_align_backward(grad_output: Tensor, rois: Tensor, argmax_y: Tensor,
             :func:`roi_align_forward`.
     """
     if pool_mode == MAX_MODE:
-        tensors = upcast(grad_output, rois, argmax_y, argmax_x)
-        grad = _scatter_bilinear(grad_input.shape, *tensors)
+        grad = _scatter_bilinear(
+            grad_input.shape, *upcast(grad_output, rois, argmax_y, argmax_x))
     else:
         grad = torch.ops.torchvision._roi_align_backward(
             *upcast(grad_output, rois), spatial_scale, aligned_height,
@@ -205,6 +205,7 @@ def _scatter_bilinear(shape: torch.Size, grad_output: Tensor, rois: Tensor,
         argmax_y (Tensor): Where each maximum was sampled, of the shape of
             ``grad_output``.
         argmax_x (Tensor): The same for x.
+
     Returns:
         Tensor: The gradient of the features, of that shape.
     """

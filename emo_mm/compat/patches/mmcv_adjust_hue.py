@@ -11,13 +11,11 @@ Upstream: no report known for mmcv; onedl-mmcv, its continuation, fixed it in
 Ended by: a release of mmcv that wraps the number itself.
 """
 import sys
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import wrapt
 
-from .registry import Patch
+from .registry import Library, Patch
 
 
 class _HueFactor(float):
@@ -38,7 +36,7 @@ def _adjust_hue(wrapped, instance, args, kwargs):
         return retry(*args, **kwargs)
 
 
-def is_faulty(photometric: ModuleType) -> bool:
+def is_faulty(photometric: Library) -> bool:
     """Shift the hue of one pixel backwards."""
     pixel = np.zeros((1, 1, 3), np.uint8)
     try:
@@ -48,13 +46,13 @@ def is_faulty(photometric: ModuleType) -> bool:
     return False
 
 
-def apply(photometric: Any) -> None:
+def apply(photometric: Library) -> None:
     """Wrap the function here and where packages have imported it."""
     original = photometric.adjust_hue
     patched = wrapt.FunctionWrapper(original, _adjust_hue)
     photometric.adjust_hue = patched
     for name in ('mmcv.image', 'mmcv'):
-        package: Any = sys.modules.get(name)
+        package: Library = sys.modules.get(name)
         if getattr(package, 'adjust_hue', None) is original:
             package.adjust_hue = patched
 

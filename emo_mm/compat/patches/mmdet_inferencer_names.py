@@ -10,13 +10,11 @@ Upstream: https://github.com/open-mmlab/mmdetection/issues/10302 of the
 Ended by: a release that falls back to the config's data set, and completes
     palettes.
 """
-from types import ModuleType
-
 import wrapt
 from torch import nn
 
-from .metainfo import find_dataset_meta
-from .registry import Patch
+from .dataset_meta import find_dataset_meta
+from .registry import Library, Patch
 
 
 def _load_weights_to_model(wrapped, instance, args, kwargs):
@@ -43,7 +41,7 @@ def _num_classes(model: nn.Module) -> int:
     return getattr(head, 'num_classes', 0)
 
 
-def is_faulty(inference: ModuleType) -> bool:
+def is_faulty(inference: Library) -> bool:
     """Load no weights into a model of two classes."""
     from mmdet.apis.det_inferencer import DetInferencer
     model = nn.Identity()
@@ -55,7 +53,7 @@ def is_faulty(inference: ModuleType) -> bool:
     return len(model.dataset_meta['classes']) != 2
 
 
-def apply(inference: ModuleType) -> None:
+def apply(inference: Library) -> None:
     """Set names and colours when the weights are loaded."""
     wrapt.wrap_function_wrapper('mmdet.apis.det_inferencer',
                                 'DetInferencer._load_weights_to_model',

@@ -11,13 +11,10 @@ Upstream: https://github.com/open-mmlab/mmdetection/pull/5566, closed without
 Ended by: a release whose ``eval_recalls`` keeps them as a list, or as an array
     of objects.
 """
-from types import ModuleType
-from typing import Any
-
 import numpy as np
 import wrapt
 
-from .registry import Patch
+from .registry import Library, Patch
 
 
 class _RaggedNumpy(wrapt.ObjectProxy):
@@ -34,7 +31,7 @@ class _RaggedNumpy(wrapt.ObjectProxy):
             return array
 
 
-def is_faulty(recall: ModuleType) -> bool:
+def is_faulty(recall: Library) -> bool:
     """Evaluate an image with one box and one with two."""
     boxes = np.array([[0., 0., 9., 9.], [20., 20., 29., 29.]])
     images = [boxes[:1], boxes]
@@ -45,7 +42,7 @@ def is_faulty(recall: ModuleType) -> bool:
     return False
 
 
-def apply(recall: Any) -> None:
+def apply(recall: Library) -> None:
     """Give the module, and it alone, that numpy."""
     recall.np = _RaggedNumpy(np)
 

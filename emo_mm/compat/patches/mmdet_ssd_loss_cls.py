@@ -8,12 +8,12 @@ Upstream: https://github.com/open-mmlab/mmdetection/issues/11780
 Ended by: a release that sets ``loss_cls``. The pull request
     https://github.com/open-mmlab/mmdetection/pull/11524 is open.
 """
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import torch
 import wrapt
 
-from .registry import Patch, replaced
+from .registry import Library, Patch, replaced
 
 
 def _init(wrapped, instance, args, kwargs):
@@ -24,7 +24,7 @@ def _init(wrapped, instance, args, kwargs):
         instance.loss_cls = None
 
 
-def is_faulty(ssd_head: ModuleType) -> bool:
+def is_faulty(ssd_head: Library) -> bool:
     """Predict one box with a head that has no layers."""
     from mmdet.models.task_modules import (
         DeltaXYWHBBoxCoder,
@@ -58,7 +58,7 @@ def is_faulty(ssd_head: ModuleType) -> bool:
     return False
 
 
-def apply(ssd_head: ModuleType) -> None:
+def apply(ssd_head: Library) -> None:
     """Set ``loss_cls`` where the constructor did not."""
     wrapt.wrap_function_wrapper(ssd_head, 'SSDHead.__init__', _init)
 

@@ -7,11 +7,9 @@ Upstream: https://github.com/open-mmlab/mmpretrain/issues/1556
 Ended by: a release in which ``AmpOptimWrapper`` accepts a CPU, or raises
     something other than that ``AssertionError``.
 """
-from types import ModuleType
-
 import wrapt
 
-from .registry import Patch, replaced
+from .registry import Library, Patch, replaced
 
 REFUSAL = 'is only available training'
 MESSAGE = (
@@ -31,7 +29,7 @@ def _init(wrapped, instance, args, kwargs):
         raise RuntimeError(MESSAGE) from error
 
 
-def is_faulty(amp_optimizer_wrapper: ModuleType) -> bool:
+def is_faulty(amp_optimizer_wrapper: Library) -> bool:
     """Build one as if there were no GPU."""
     devices = {f'is_{name}_available': lambda: False for name in DEVICES}
     with replaced(amp_optimizer_wrapper, **devices):
@@ -44,7 +42,7 @@ def is_faulty(amp_optimizer_wrapper: ModuleType) -> bool:
     return False
 
 
-def apply(amp_optimizer_wrapper: ModuleType) -> None:
+def apply(amp_optimizer_wrapper: Library) -> None:
     """Raise ``MESSAGE`` in place of that ``AssertionError``."""
     wrapt.wrap_function_wrapper(amp_optimizer_wrapper,
                                 'AmpOptimWrapper.__init__', _init)

@@ -25,7 +25,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -34,7 +33,7 @@ import wrapt
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 
-from .registry import Patch, replaced
+from .registry import Library, Patch, replaced
 
 # One character code per boolean, integer and floating dtype; 'U', of text,
 # is among class names that came out of numpy.
@@ -91,13 +90,11 @@ _LOCK = threading.RLock()
 
 
 @contextmanager
-def _safe_globals(allowed: list) -> Iterator[None]:
-    """Let ``allowed`` be torch's list of what is safe."""
+def _restored_safe_globals() -> Iterator[list]:
+    """Restore torch's list of what is safe, which is yielded, at the end."""
     before = torch.serialization.get_safe_globals()
-    torch.serialization.clear_safe_globals()
-    torch.serialization.add_safe_globals(allowed)
     try:
-        yield
+        yield before
     finally:
         torch.serialization.clear_safe_globals()
         torch.serialization.add_safe_globals(before)
@@ -106,18 +103,18 @@ def _safe_globals(allowed: list) -> Iterator[None]:
 @contextmanager
 def _weights_only() -> Iterator[None]:
     """Have this thread load weights only, with no more allowed than now."""
-    with _LOCK:
+    # A loader may change torch's list: onedl-mmengine adds the builtin getattr
+    # to it, and after a load takes all that it has added away, ours included.
+    with _LOCK, _restored_safe_globals() as before:
         load, thread = torch.load, threading.get_ident()
-        # A loader may allow more by itself: onedl-mmengine's allows getattr.
-        allowed = [
-            item for item in torch.serialization.get_safe_globals()
-            if item is not getattr
-        ]
+        allowed = [item for item in before if item is not getattr]
 
         def guarded(*args, **kwargs):
             if threading.get_ident() != thread:
                 return load(*args, **kwargs)
-            with _safe_globals(allowed):
+            with _restored_safe_globals():
+                torch.serialization.clear_safe_globals()
+                torch.serialization.add_safe_globals(allowed)
                 return load(*args, **dict(kwargs, weights_only=True))
 
         with replaced(torch, load=guarded), \
@@ -156,7 +153,7 @@ def _run() -> None:
     _Code.ran = True
 
 
-def _runs_code(checkpoint: ModuleType, filename: str) -> bool:
+def _runs_code(checkpoint: Library, filename: str) -> bool:
     _Code.ran = False
     try:
         _load_quietly(checkpoint, filename)
@@ -165,12 +162,12 @@ def _runs_code(checkpoint: ModuleType, filename: str) -> bool:
     return _Code.ran
 
 
-def _load_quietly(checkpoint: ModuleType, filename: str) -> Any:
+def _load_quietly(checkpoint: Library, filename: str) -> Any:
     return checkpoint.CheckpointLoader.load_checkpoint(
         filename, map_location='cpu', logger='silent')
 
 
-def is_faulty(checkpoint: ModuleType) -> bool:
+def is_faulty(checkpoint: Library) -> bool:
     """Load what a ``Runner`` writes, and code from a file and from a URL."""
     # What is at a URL is taken from this folder if it is there.
     with TemporaryDirectory() as folder, \
@@ -190,7 +187,7 @@ def is_faulty(checkpoint: ModuleType) -> bool:
                 or _runs_code(checkpoint, f'https://localhost/{crafted.name}'))
 
 
-def apply(checkpoint: ModuleType) -> None:
+def apply(checkpoint: Library) -> None:
     """Guard the loader, and allow what checkpoints hold."""
     from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
@@ -208,7 +205,7 @@ def apply(checkpoint: ModuleType) -> None:
                                 _load_checkpoint)
 
 
-def refuse(checkpoint: ModuleType, message: str) -> None:
+def refuse(checkpoint: Library, message: str) -> None:
     """Load no checkpoint any more."""
 
     def load_checkpoint(*args, **kwargs) -> NoReturn:

@@ -16,12 +16,11 @@ on a CPU the place is here, since ``wrap_model`` first converts to
 ``SyncBatchNorm`` where the config says ``sync_bn``.
 """
 import logging
-from types import ModuleType
 
 import torch
 import wrapt
 
-from .registry import Patch, replaced
+from .registry import Library, Patch, replaced
 
 WARNING = (
     'SyncBatchNorm needs a GPU and there is none, so each process normalizes '
@@ -51,7 +50,7 @@ def _init(wrapped, instance, args, kwargs):
     return call(*args, **kwargs)
 
 
-def is_faulty(distributed: ModuleType) -> bool:
+def is_faulty(distributed: Library) -> bool:
     """Wrap a module without a GPU, up to torch's part, which is recorded."""
     import mmengine.device
     received = {}
@@ -72,7 +71,7 @@ def is_faulty(distributed: ModuleType) -> bool:
     return received.get('device_ids') is not None
 
 
-def apply(distributed: ModuleType) -> None:
+def apply(distributed: Library) -> None:
     """Leave out what only a GPU can do."""
     wrapt.wrap_function_wrapper(distributed,
                                 'MMDistributedDataParallel.__init__', _init)

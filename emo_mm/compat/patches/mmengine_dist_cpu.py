@@ -10,12 +10,12 @@ Upstream: no report known. The start-up before mmengine had the same fault:
 Ended by: a release whose ``init_dist`` uses neither without a GPU.
 """
 import os
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import torch
 import wrapt
 
-from .registry import Patch, replaced
+from .registry import Library, Patch, replaced
 
 LAUNCHERS = ('_init_dist_pytorch', '_init_dist_mpi', '_init_dist_slurm')
 
@@ -33,7 +33,7 @@ def _init_dist(wrapped, instance, args, kwargs):
         return call(*args, **kwargs)
 
 
-def is_faulty(utils: ModuleType) -> bool:
+def is_faulty(utils: Library) -> bool:
     """Start one process without a GPU, up to torch's part."""
     import mmengine.device
     devices: list[int] = []
@@ -49,7 +49,7 @@ def is_faulty(utils: ModuleType) -> bool:
     return bool(devices) or backends == ['nccl']
 
 
-def apply(utils: ModuleType) -> None:
+def apply(utils: Library) -> None:
     """Start with gloo, and set no device, where there is none."""
     for launcher in LAUNCHERS:
         wrapt.wrap_function_wrapper(utils, launcher, _init_dist)

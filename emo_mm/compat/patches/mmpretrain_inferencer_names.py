@@ -9,15 +9,11 @@ Symptom: with a checkpoint without names, names are those of the data set's
 Upstream: no report is known.
 Ended by: a release whose ``get_model`` reads the config's ``metainfo``.
 """
-from types import ModuleType
-
 import wrapt
-from mmengine.dataset import BaseDataset
-from mmengine.model import BaseModel
 from torch import nn
 
-from .metainfo import find_dataset_meta
-from .registry import Patch
+from .dataset_meta import find_dataset_meta
+from .registry import Library, Patch
 
 
 def _init(wrapped, instance, args, kwargs):
@@ -43,15 +39,18 @@ def _class_metainfo(cfg) -> dict | None:
     return getattr(kind, 'METAINFO', None)
 
 
-def is_faulty(image_classification: ModuleType) -> bool:
+def is_faulty(image_classification: Library) -> bool:
     """Give a data set other names than those of its class."""
+    from mmengine.dataset import BaseDataset
+    from mmengine.model import BaseModel
 
     class Data(BaseDataset):
         METAINFO = dict(classes=('of the class', ) * 2)
 
-    base = image_classification.ImageClassificationInferencer
-    without_images = dict(_init_pipeline=lambda self, cfg: None)
-    Inferencer = type('Inferencer', (base, ), without_images)
+    class Inferencer(image_classification.ImageClassificationInferencer):
+
+        def _init_pipeline(self, cfg):
+            return None
 
     class Model(BaseModel):
 
@@ -69,7 +68,7 @@ def is_faulty(image_classification: ModuleType) -> bool:
     return Inferencer(model).classes != names
 
 
-def apply(image_classification: ModuleType) -> None:
+def apply(image_classification: Library) -> None:
     """Set the names once the model is there."""
     wrapt.wrap_function_wrapper(image_classification,
                                 'ImageClassificationInferencer.__init__',

@@ -9,13 +9,10 @@ Upstream: no report known for mmpretrain; numpy removed the function in
 Ended by: a release of mmpretrain that uses ``np.isin`` (onedl-mmpretrain
     1.3.6, its continuation, uses ``torch.isin``).
 """
-from types import ModuleType
-from typing import Any
-
 import numpy as np
 import wrapt
 
-from .registry import Patch
+from .registry import Library, Patch
 
 
 class _NumpyWithIn1d(wrapt.ObjectProxy):
@@ -26,7 +23,7 @@ class _NumpyWithIn1d(wrapt.ObjectProxy):
         return np.isin(np.ravel(ar1), ar2, **kwargs)
 
 
-def is_faulty(retrieval: ModuleType) -> bool:
+def is_faulty(retrieval: Library) -> bool:
     """Calculate the recall of one prediction."""
     try:
         retrieval.RetrievalRecall.calculate([[0]], [[0]], 1, True, True)
@@ -37,7 +34,7 @@ def is_faulty(retrieval: ModuleType) -> bool:
     return False
 
 
-def apply(retrieval: Any) -> None:
+def apply(retrieval: Library) -> None:
     """Give the module, and it alone, that numpy."""
     retrieval.np = _NumpyWithIn1d(np)
 

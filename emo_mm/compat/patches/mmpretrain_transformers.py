@@ -12,10 +12,8 @@ Ended by: a release of mmpretrain whose multimodal models work with it.
 import ast
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-from .registry import Patch
+from .registry import Library, Patch
 
 # The first module to fail, relative to mmpretrain's ``utils/dependency.py``.
 MODEL = '../models/multimodal/blip/language_model.py'
@@ -43,7 +41,7 @@ def _missing_names(code: str, transformers: Path) -> list[str]:
     return missing
 
 
-def is_faulty(dependency: ModuleType) -> bool:
+def is_faulty(dependency: Library) -> bool:
     """Look for the names that a multimodal model imports."""
     spec = find_spec('transformers')
     if not dependency.WITH_MULTIMODAL or spec is None or not spec.origin:
@@ -54,7 +52,7 @@ def is_faulty(dependency: ModuleType) -> bool:
     return bool(_missing_names(code, Path(spec.origin).parent))
 
 
-def apply(dependency: Any) -> None:
+def apply(dependency: Library) -> None:
     """Leave those models out, as where transformers is not installed."""
     dependency.WITH_MULTIMODAL = False
 

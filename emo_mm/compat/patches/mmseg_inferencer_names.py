@@ -10,13 +10,11 @@ Symptom: names and colours that the checkpoint lacks are those of Cityscapes,
 Upstream: https://github.com/open-mmlab/mmsegmentation/issues/3334
 Ended by: a release that falls back to the config's data set.
 """
-from types import ModuleType
-
 import wrapt
 from torch import nn
 
-from .metainfo import find_dataset_meta
-from .registry import Patch
+from .dataset_meta import find_dataset_meta
+from .registry import Library, Patch
 
 
 def _load_weights_to_model(wrapped, instance, args, kwargs):
@@ -40,7 +38,7 @@ def _init(wrapped, instance, args, kwargs):
         instance.visualizer.set_dataset_meta(**instance.model.dataset_meta)
 
 
-def is_faulty(mmseg_inferencer: ModuleType) -> bool:
+def is_faulty(mmseg_inferencer: Library) -> bool:
     """Load no weights into a model of two classes."""
     model = nn.Identity()
     model.num_classes = 2
@@ -49,7 +47,7 @@ def is_faulty(mmseg_inferencer: ModuleType) -> bool:
     return len(model.dataset_meta['classes']) != 2
 
 
-def apply(mmseg_inferencer: ModuleType) -> None:
+def apply(mmseg_inferencer: Library) -> None:
     """Set names and colours when the weights are loaded, and keep them."""
     wrapt.wrap_function_wrapper(mmseg_inferencer,
                                 'MMSegInferencer._load_weights_to_model',

@@ -9,11 +9,10 @@ Ended by: a release whose script asks for ``runner_type``.
 """
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 
 import wrapt
 
-from .registry import Patch, replaced
+from .registry import Library, Patch, replaced
 
 # Of an installed mmseg, and of a clone of its repository.
 SCRIPTS = ('.mim/tools/test.py', '../tools/test.py')
@@ -43,7 +42,7 @@ def _script_ignores_runner_type() -> bool:
     return bool(texts) and 'runner_type' not in texts[0]
 
 
-def is_faulty(runner: ModuleType) -> bool:
+def is_faulty(runner: Library) -> bool:
     """Read the script, and see whether its call reaches the registry."""
     from mmengine.registry import RUNNERS
     if not _script_ignores_runner_type():
@@ -57,7 +56,7 @@ def is_faulty(runner: ModuleType) -> bool:
     return not built
 
 
-def apply(runner: ModuleType) -> None:
+def apply(runner: Library) -> None:
     """Build what the config names where a plain ``Runner`` is asked for."""
     wrapt.wrap_function_wrapper(runner, 'Runner.from_cfg', _from_cfg)
 

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import wrapt
+
+# A library's module: what is in it shows when the code runs.
+Library: TypeAlias = Any
 
 _MISSING = object()
 
@@ -41,15 +43,15 @@ class Patch:
     name: str
     affects: dict[str, str]
     module: str
-    is_faulty: Callable[[ModuleType], bool]
-    apply: Callable[[ModuleType], None]
-    refuse: Callable[[ModuleType, str], None] | None = None
+    is_faulty: Callable[[Library], bool]
+    apply: Callable[[Library], None]
+    refuse: Callable[[Library, str], None] | None = None
 
     def register(self) -> None:
         """Have the patch run once its module has been imported."""
         wrapt.register_post_import_hook(self.run, self.module)
 
-    def run(self, module: ModuleType) -> None:
+    def run(self, module: Library) -> None:
         """Apply the patch where it is needed, and warn if it does not help."""
         try:
             if not self._probe(module):
@@ -65,7 +67,7 @@ class Patch:
             self.refuse(module, message)
         warnings.warn(message, PatchWarning, stacklevel=2)
 
-    def _probe(self, module: ModuleType) -> bool:
+    def _probe(self, module: Library) -> bool:
         with redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             return self.is_faulty(module)

@@ -1,4 +1,4 @@
-# EMO-5M with its arch written out, so that a study can change a line of it.
+# EMO-5M with its arch written out, so that a study can change one line of it.
 _base_ = '../../_base_/emo_classifier.py'
 
 model = dict(

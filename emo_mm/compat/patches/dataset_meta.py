@@ -39,10 +39,10 @@ def find_dataset_meta(meta: dict | None,
             break
     names = [str(name) for name in found.get('classes', ())]
     names += [str(i) for i in range(len(names), count)]
-    try:
-        colors = [(int(r), int(g), int(b)) for r, g, b in found['palette']]
-    except (KeyError, TypeError, ValueError):  # none, or the name of one
-        colors = []
+    palette = found.get('palette')
+    if not isinstance(palette, (list, tuple)):
+        palette = ()
+    colors = [tuple(color) for color in palette if len(color) == 3]
     drawn = np.random.RandomState(42).randint(0, 255, (len(names), 3)).tolist()
     colors = colors[:len(names)] + [tuple(c) for c in drawn[len(colors):]]
     return dict(classes=tuple(names), palette=colors)
