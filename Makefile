@@ -23,7 +23,7 @@ export PATH := $(BIN):$(PATH)
 STARTED := $(shell date +%s)
 SECONDS = $$(( $$(date +%s) - $(STARTED) ))
 # As many processes as WORKERS, of one thread each.
-PYTEST := OMP_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 python -m pytest -n $(WORKERS)
 
 DEMO_CONFIG := configs/mmdet/ssdlite_emo_1m_shapes.py
 DEMO_DATA := demo/shapes/annotations/instances_val2017.json
@@ -56,10 +56,11 @@ demo: $(READY) $(DEMO_DATA)
 
 test: $(READY)
 	@echo '== Running the tests =='
-	$(PYTEST) --ignore=tests/test_deployment
+	@# A file stays in one process, as its runs and data are made once there.
+	$(PYTEST) --dist loadfile --no-loadscope-reorder --ignore=tests/test_deployment
 	@# Exporters and runtimes bring native libraries of their own: after all
 	@# other tests in one process, they crashed it once.
-	$(PYTEST) tests/test_deployment
+	$(PYTEST) --dist worksteal tests/test_deployment
 	@echo "== $(SECONDS) s in all =="
 
 test-timing: $(READY)
@@ -68,8 +69,8 @@ test-timing: $(READY)
 
 test-configs: $(READY)
 	@echo '== Training and testing every config for an iteration or two =='
-	$(PYTEST) -m 'not timing' tests/test_mim/test_tasks.py tests/test_configs \
-	    tests/test_analysis
+	$(PYTEST) --dist worksteal -m 'not timing' tests/test_mim/test_tasks.py \
+	    tests/test_configs tests/test_analysis
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info emo_mm/.mim
