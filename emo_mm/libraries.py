@@ -21,7 +21,6 @@ class Library:
             that predicts.
         exported_heads (tuple[str]): Types of that head that can be exported.
         data_sample (str): Class of what a model predicts, 'module:name'.
-        inferencer (str): Class that runs a model on images, 'module:name'.
         read_results (Callable): Arrays of a predicted data sample, by the
             names that exported models give to their results.
     """
@@ -31,7 +30,6 @@ class Library:
     head: str
     exported_heads: tuple[str, ...]
     data_sample: str
-    inferencer: str
     read_results: Callable[[Any], dict[str, np.ndarray]]
 
     def make_data_sample(self, size: tuple[int, int]):
@@ -69,7 +67,6 @@ _TABLE = (
         head='bbox_head',
         exported_heads=('SSDHead', 'RetinaHead'),
         data_sample='mmdet.structures:DetDataSample',
-        inferencer='mmdet.apis:DetInferencer',
         read_results=_read_detection),
     Library(
         scope='mmseg',
@@ -78,7 +75,6 @@ _TABLE = (
         head='decode_head',
         exported_heads=('ASPPHead', 'PSPHead', 'FCNHead'),
         data_sample='mmseg.structures:SegDataSample',
-        inferencer='mmseg.apis:MMSegInferencer',
         read_results=_read_segmentation),
     Library(
         scope='mmpretrain',
@@ -87,7 +83,6 @@ _TABLE = (
         head='head',
         exported_heads=('LinearClsHead', ),
         data_sample='mmpretrain.structures:DataSample',
-        inferencer='mmpretrain:ImageClassificationInferencer',
         read_results=_read_classification),
 )
 LIBRARIES = {library.scope: library for library in _TABLE}
