@@ -33,8 +33,6 @@ class EndToEndModel(nn.Module):
         task (str): As the metadata name it.
         output_names (tuple[str]): Names of the results.
         raw_names (tuple[str]): Names of the network's own outputs.
-        is_exportable (bool): Whether the network has the form that other
-            runtimes can take.
         with_raw (bool): Whether :meth:`forward` returns these as well.
         precision (torch.dtype): In which the network computes. What comes
             before and after it stays in float32.
@@ -54,7 +52,6 @@ class EndToEndModel(nn.Module):
                  pad_value: float = 0.):
         super().__init__()
         self.model = model.eval()
-        self.is_exportable = False
         self.with_raw = False
         self.channels_first = False
         self.precision = torch.float32

@@ -317,10 +317,8 @@ def prepare(model: EndToEndModel, name: str, precision: str,
         size (tuple[int, int]): Height and width of the input.
     """
     kind = FORMATS[name]
-    if not model.is_exportable:
-        # ExecuTorch refuses maps that are channels last.
-        make_exportable(model.model, channels_last=name != 'executorch')
-        model.is_exportable = True
+    # ExecuTorch refuses maps that are channels last.
+    make_exportable(model.model, channels_last=name != 'executorch')
     model.channels_first = name == 'coreml'
     if name not in ('openvino', 'coreml'):
         # These two convert a float32 model themselves.

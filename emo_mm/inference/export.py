@@ -12,6 +12,8 @@ from .rewrite import Rules, as_conv, rewrite
 def make_exportable(model: nn.Module, channels_last: bool = True) -> nn.Module:
     """Fold the norms of a model and write it as other runtimes need it.
 
+    A model that has this form already stays as it is.
+
     A recorded graph holds for every input size, no tensor of EMO has more
     than 4 dimensions, and 1x1 convolutions are convolutions, which runtimes
     fuse with what lies around them.
@@ -31,7 +33,7 @@ def make_exportable(model: nn.Module, channels_last: bool = True) -> nn.Module:
     return rewrite(fold(model), rules)
 
 
-class ExportableAttention(nn.Module):
+class ExportableAttention(EWMHSA):
     """EW-MHSA by reshapes of rank 4 at most, for every input size.
 
     Args:
@@ -39,17 +41,17 @@ class ExportableAttention(nn.Module):
     """
 
     def __init__(self, attn: EWMHSA):
-        super().__init__()
-        self.attn = attn
+        super().__init__(attn.qk.in_features, attn.head_dim, attn.window_size)
+        self.qk = attn.qk
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape."""
         H, W = x.shape[2:]
-        w = self.attn.window_size
+        w = self.window_size
         padded_H, padded_W = (H + w - 1) // w * w, (W + w - 1) // w * w
         x = F.pad(
             x.permute(0, 2, 3, 1), (0, 0, 0, padded_W - W, 0, padded_H - H))
-        tokens = self.attn.attend(rank4_partition(x, w))
+        tokens = self.attend(rank4_partition(x, w))
         x = rank4_reverse(tokens, w, padded_H, padded_W)
         return x[:, :H, :W].permute(0, 3, 1, 2)
 

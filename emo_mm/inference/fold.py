@@ -58,8 +58,9 @@ def _rules() -> Rules:
 
 
 def _fold_stem(stem: Stem) -> Stem:
-    stem.conv = fold_into_previous(stem.conv, stem.bn)
-    stem.bn = nn.Identity()
+    if isinstance(stem.bn, _BatchNorm):
+        stem.conv = fold_into_previous(stem.conv, stem.bn)
+        stem.bn = nn.Identity()
     stem.dw_conv = _fold_dw_conv(stem.dw_conv)
     return stem
 

@@ -218,3 +218,12 @@ def test_reference_rendering_is_channels_first_throughout():
     assert_same_outputs(model, reference, x)
     with torch.no_grad():
         assert all(out.is_contiguous() for out in reference(x))
+
+
+def test_a_form_is_made_once():
+    model = randomise_norms(EMO(TINY, window_size=3))
+    x = torch.randn(1, 3, 97, 150)
+    for make in (make_exportable, fast.switch_to_deploy):
+        made = make(copy.deepcopy(model))
+        again = make(made)
+        assert_same_outputs(model, again, x)
