@@ -12,11 +12,9 @@ from .rewrite import Rules, as_conv, rewrite
 def make_exportable(model: nn.Module, channels_last: bool = True) -> nn.Module:
     """Fold the norms of a model and write it as other runtimes need it.
 
-    A model that has this form already stays as it is.
-
     A recorded graph holds for every input size, no tensor of EMO has more
     than 4 dimensions, and 1x1 convolutions are convolutions, which runtimes
-    fuse with what lies around them.
+    fuse with what lies around them. A model of this form stays as it is.
 
     Args:
         model (nn.Module): A backbone, classifier, detector or segmenter, with

@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from emo_mm.apis import find_config
 from emo_mm.inference import compile as compiling
-from emo_mm.inference import fast, make_reference
+from emo_mm.inference import fast, make_exportable, make_reference
 from emo_mm.models import EMO
 from emo_mm.models.studies.ablations import EMOWithBlock
 from tests.helpers import TINY, flatten
