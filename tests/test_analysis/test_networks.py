@@ -124,8 +124,8 @@ def test_published_numbers_of_configs():
 
 def test_families_of_the_plot():
     families = accuracies()
-    assert families['EMO'][0] == ('1M', pytest.approx(260.84, abs=0.005),
-                                  71.498)
+    assert families['EMO'][0] == ('1M', pytest.approx(260.84,
+                                                      abs=0.005), 71.498)
     assert [size for size, *_ in families['EMO']
             ] == ['1M', '2M', '5M', '6M', '10M', '20M']
     assert families['EdgeNeXt'] == [('XXS', 261, 71.2), ('XS', 538, 75.0),

@@ -15,17 +15,11 @@ from PIL import Image
 
 pytest.importorskip('onnxruntime')
 pytest.importorskip('onnx')
-from emo_mm.deployment import (  # noqa: E402
-    build,
-    export,
-    formats,
-    infer,
-    verify,
-)
-from emo_mm.deployment.end_to_end import EndToEndNetwork  # noqa: E402
-from emo_mm.deployment.evaluate import evaluate  # noqa: E402
-from emo_mm.deployment.infer import ExportedModel  # noqa: E402
-from tests.test_deployment import conftest  # noqa: E402
+from emo_mm.deployment import build, export, formats, infer, verify
+from emo_mm.deployment.end_to_end import EndToEndNetwork
+from emo_mm.deployment.evaluate import evaluate
+from emo_mm.deployment.infer import ExportedModel
+from tests.test_deployment import conftest
 
 CLASSES, ROOT, SIZES = conftest.CLASSES, conftest.ROOT, conftest.SIZES
 make_image, read_config = conftest.make_image, conftest.read_config

@@ -11,8 +11,8 @@ from PIL import Image
 pytest.importorskip('onnxruntime')
 pytest.importorskip('onnx')
 playwright = pytest.importorskip('playwright.sync_api')
-from emo_mm.deployment import export, verify  # noqa: E402
-from tests.test_deployment import conftest  # noqa: E402
+from emo_mm.deployment import export, verify
+from tests.test_deployment import conftest
 
 ROOT, SIZES = conftest.ROOT, conftest.SIZES
 read_config = conftest.read_config

@@ -206,13 +206,11 @@ def _attend(spatial_shapes: Tensor, value: Tensor, sampling_loc: Tensor,
             attn_weight: Tensor) -> Tensor:
     """Call mmcv's own attention in PyTorch, in the format of its inputs."""
     # Imported here, since mmcv.ops imports this package.
-    from mmcv.ops.multi_scale_deform_attn import (
-        multi_scale_deformable_attn_pytorch,
-    )
+    from mmcv.ops import multi_scale_deform_attn as mmcv_attn
     with torch.autocast(value.device.type, enabled=False):
         shapes = spatial_shapes.tolist()
-        return multi_scale_deformable_attn_pytorch(value, shapes, sampling_loc,
-                                                   attn_weight)
+        return mmcv_attn.multi_scale_deformable_attn_pytorch(
+            value, shapes, sampling_loc, attn_weight)
 
 
 def _operands(input: Tensor, weight: Tensor, offset: Tensor,
