@@ -1,8 +1,7 @@
 """Patches of the names that the libraries' inferencers draw."""
 import pytest
-from mmengine.config import Config
-
 from emo_mm.compat.patches.metainfo import find_dataset_meta
+from mmengine.config import Config
 
 
 def test_mmdet_has_the_fault(undo, run_patch):
