@@ -10,10 +10,9 @@ from emo_mm.analysis.complexity import (complexity, conv, dw_conv, ew_mhsa,
                                         irmb, mhsa, operator_shares,
                                         window_mhsa)
 from emo_mm.analysis.costs import count_flops
-from emo_mm.models.studies.classic_blocks import SelfAttention
+from emo_mm.models.emo import EWMHSA, iRMB, window_partition, window_reverse
 from emo_mm.models.layers import LayerNorm2d
-from emo_mm.models.emo import (EWMHSA, iRMB, window_partition,
-                                             window_reverse)
+from emo_mm.models.studies.classic_blocks import SelfAttention
 
 C, W, w, k, G = 24, 12, 4, 5, 3
 
