@@ -61,3 +61,23 @@ def test_incomplete_weights_are_refused(convert, spoil, message):
     assert result.returncode != 0
     assert message in result.stderr
     assert not target.exists()
+
+
+def test_published_weights_by_their_name(run_tool, tmp_path, monkeypatch):
+    torch.save(published_state_dict('1m'), tmp_path / 'net.pth')
+    monkeypatch.setattr('emo_mm.models.weights.find_published',
+                        lambda arch: tmp_path / 'net.pth')
+    result = run_tool('model_converters/published_to_mmpretrain.py',
+                      'emo://1m', 'emo.pth')
+    assert 'EMO-1M to emo.pth, for configs/mmpretrain/emo_1m.py' in (
+        result.stdout)
+    weights = torch.load(tmp_path / 'emo.pth')['state_dict']
+    assert 'head.fc.weight' in weights
+
+
+def test_a_file_that_is_no_checkpoint(run_tool, tmp_path):
+    (tmp_path / 'net.pth').write_text('<html>')
+    result = run_tool('model_converters/published_to_mmpretrain.py', 'net.pth',
+                      'emo.pth')
+    assert result.returncode != 0
+    assert "error: checkpoint='net.pth' is no checkpoint" in result.stderr
