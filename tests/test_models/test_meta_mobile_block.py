@@ -3,8 +3,9 @@ import torch
 from torch import nn
 
 from emo_mm.inference.export import rank4_partition, rank4_reverse
-from emo_mm.models import MetaMobileBlock
+from emo_mm.models import MetaMobileBlock, iRMB
 from emo_mm.models.emo import EWMHSA, window_partition, window_reverse
+from emo_mm.models.layers import LayerNorm2d
 
 
 def test_meta_mobile_block_computes_its_equation():
@@ -14,6 +15,29 @@ def test_meta_mobile_block_computes_its_equation():
     expanded = nn.functional.silu(block.mlp_e.conv(x))
     assert expanded.shape[1] == 8
     torch.testing.assert_close(block(x), x + block.mlp_s(operator(expanded)))
+
+
+@pytest.mark.parametrize('attends', [False, True])
+def test_irmb_is_an_instance_of_it(attends):
+    block = iRMB(
+        8,
+        8,
+        2,
+        norm=LayerNorm2d(8),
+        norm_layer=nn.BatchNorm2d,
+        act_layer=nn.GELU,
+        kernel_size=3,
+        attn=EWMHSA(8, head_dim=4, window_size=3) if attends else None)
+    general = MetaMobileBlock(
+        8,
+        8,
+        2,
+        operator=lambda channels: block.dw_conv,
+        norm=block.norm,
+        mlp_e=nn.Sequential(block.attn, block.expand, block.act),
+        mlp_s=block.project)
+    x = torch.rand(2, 8, 6, 10)
+    torch.testing.assert_close(block.eval()(x), general.eval()(x))
 
 
 def test_no_skip_where_the_width_changes():
