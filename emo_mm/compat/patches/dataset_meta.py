@@ -42,7 +42,7 @@ def find_dataset_meta(meta: dict | None,
     palette = found.get('palette')
     if not isinstance(palette, (list, tuple)):
         palette = ()
-    colors = [tuple(color) for color in palette if len(color) == 3]
+    colors = [tuple(color) for color in palette if np.shape(color) == (3, )]
     drawn = np.random.RandomState(42).randint(0, 255, (len(names), 3)).tolist()
     colors = colors[:len(names)] + [tuple(c) for c in drawn[len(colors):]]
     return dict(classes=tuple(names), palette=colors)

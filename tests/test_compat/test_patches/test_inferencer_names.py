@@ -1,7 +1,8 @@
 """Patches of the names that the libraries' inferencers draw."""
 import pytest
-from emo_mm.compat.patches.metainfo import find_dataset_meta
 from mmengine.config import Config
+
+from emo_mm.compat.patches.dataset_meta import find_dataset_meta
 
 
 def test_mmdet_has_the_fault(undo, run_patch):
