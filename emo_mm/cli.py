@@ -5,12 +5,24 @@ import sys
 from collections.abc import Callable, Iterator
 from pickle import UnpicklingError
 
+from mmengine.config import DictAction
+
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser that shows ``description`` as it is written."""
     return argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add the ``--cfg-options`` of the OpenMMLab tools."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='settings that replace those of the config')
 
 
 @contextlib.contextmanager

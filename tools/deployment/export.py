@@ -18,10 +18,10 @@ from pathlib import Path
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('OPENVINO_TELEMETRY', '0')
 
-from mmengine.config import Config, DictAction  # noqa: E402
+from mmengine.config import Config  # noqa: E402
 
 from emo_mm.apis import default_shape, find_config  # noqa: E402
-from emo_mm.cli import make_parser, run  # noqa: E402
+from emo_mm.cli import add_cfg_options, make_parser, run  # noqa: E402
 from emo_mm.deployment.export import export  # noqa: E402
 from emo_mm.deployment.formats import FORMATS  # noqa: E402
 
@@ -60,12 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="to verify with; defaults to images of the config's test data")
     parser.add_argument(
         '--no-verify', action='store_true', help='write without comparing')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings that replace those of the config')
+    add_cfg_options(parser)
     args = parser.parse_args(argv)
     cfg = Config.fromfile(find_config(args.config))
     cfg.merge_from_dict(args.cfg_options or {})

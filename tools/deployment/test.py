@@ -11,12 +11,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from emo_mm.apis import find_config
 from emo_mm.checks.config import check_data
-from emo_mm.cli import make_parser, run
+from emo_mm.cli import add_cfg_options, make_parser, run
 from emo_mm.deployment.evaluate import evaluate
 from emo_mm.deployment.infer import ExportedModel
 
@@ -34,12 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=Path,
         metavar='FILE',
         help='file to write the metrics to')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings that replace those of the config')
+    add_cfg_options(parser)
     args = parser.parse_args(argv)
     cfg = Config.fromfile(find_config(args.config))
     cfg.merge_from_dict(args.cfg_options or {})

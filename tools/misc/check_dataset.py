@@ -10,12 +10,12 @@ Example:
 """
 from collections.abc import Sequence
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from emo_mm.apis import find_config
 from emo_mm.checks.data.check import LOOPS, check_datasets
 from emo_mm.checks.data.findings import summarize
-from emo_mm.cli import make_parser, quiet, run
+from emo_mm.cli import add_cfg_options, make_parser, quiet, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,12 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=int,
         default=5,
         help='paths listed for each kind of problem; defaults to 5')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings that replace those of the config')
+    add_cfg_options(parser)
     args = parser.parse_args(argv)
 
     with quiet():

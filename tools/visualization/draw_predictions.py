@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import mmcv
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.utils import track_iter_progress
 
 from emo_mm.apis import find_config, init_model
-from emo_mm.cli import make_parser, quiet, run
+from emo_mm.cli import add_cfg_options, make_parser, quiet, run
 from emo_mm.visualization.predictions import find_images, make_drawer
 
 
@@ -42,12 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=float,
         default=0.3,
         help='boxes below it are not drawn; defaults to %(default)s')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings that replace those of the config')
+    add_cfg_options(parser)
     args = parser.parse_args(argv)
     images = find_images(args.images)
     root = args.images if args.images.is_dir() else args.images.parent
