@@ -90,11 +90,6 @@ class CheckedRunner(Runner):
             seed = self._resumed.meta.get('seed')
         super().set_randomness(seed, *args, **kwargs)
 
-    @property
-    def resumed_iter(self) -> int:
-        """Return the iteration that the run is to begin at."""
-        return self._resumed.meta.get('iter', 0) if self._resumed else 0
-
     def train(self):
         """Check, then train."""
         self._check_data('train', 'val')
