@@ -22,6 +22,7 @@ from emo_mm.models import EMO, TimmFeatures
 from emo_mm.models.weights import explain_unreadable, read_checkpoint
 
 from .from_scratch import find_frozen
+from .processes import average_over_processes, resume_after_restart
 
 # Where a checkpoint lists the backbones of its run that had no weights.
 _FROM_SCRATCH = 'from_scratch'
@@ -67,12 +68,14 @@ class CheckedRunner(Runner):
         That cannot wait for the weights: DistributedDataParallel wraps the
         model right after.
         """
+        resume_after_restart(self)
         resumed = None
         if self._resume:
             resumed = self._load_from or find_latest_checkpoint(self.work_dir)
         if isinstance(model, dict) and (resumed or not self._load_from):
             self._unfreeze_from_scratch(model, resumed)
         model = super().build_model(model)
+        average_over_processes(model)
         if resumed or self._load_from:
             # Other weights, which may not be here, are not needed.
             for module in model.modules():
