@@ -4,6 +4,7 @@ import socket
 import sys
 from pathlib import Path
 
+from mmengine.device import get_device
 from mmengine.dist import (
     all_gather_object,
     all_reduce,
@@ -13,6 +14,7 @@ from mmengine.dist import (
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import nn, tensor
+from torch.distributed import PrefixStore, TCPStore
 
 _ANCHOR_HEAD = 'mmdet.models.dense_heads.anchor_head'
 # Lists the agents of torchrun that began the job, one a line.
@@ -20,6 +22,35 @@ _JOB = 'torchrun_job'
 
 
 # --- Restarts by torchrun ---------------------------------------------------
+def apart_from_last_start(env_cfg: dict, launcher: str) -> dict:
+    """Let restarted processes find one another.
+
+    They meet in torchrun's store, which still has the addresses of the
+    processes before them: torch 2.14 keeps one store for a job and waits for
+    those that are gone, half an hour long. Here each restart has its part of
+    the store.
+
+    Args:
+        env_cfg (dict): Of a config.
+        launcher (str): Of a run.
+
+    Returns:
+        dict: ``env_cfg``, with a store in ``dist_cfg`` where there is need.
+    """
+    env = os.environ
+    restarts = int(env.get('TORCHELASTIC_RESTART_COUNT', 0))
+    if (launcher != 'pytorch' or not restarts
+            or env.get('TORCHELASTIC_USE_AGENT_STORE') != 'True'
+            or get_device() not in ('cpu', 'cuda')):
+        return env_cfg
+    store = TCPStore(env['MASTER_ADDR'], int(env['MASTER_PORT']))
+    dist_cfg = dict(
+        store=PrefixStore(f'restart_{restarts}', store),
+        rank=int(env['RANK']),
+        world_size=int(env['WORLD_SIZE']))
+    return {**env_cfg, 'dist_cfg': {**env_cfg.get('dist_cfg', {}), **dist_cfg}}
+
+
 def resume_after_restart(runner: Runner) -> None:
     """Resume where torchrun starts the processes of a job again.
 

@@ -22,7 +22,11 @@ from emo_mm.models import EMO, TimmFeatures
 from emo_mm.models.weights import explain_unreadable, read_checkpoint
 
 from .from_scratch import find_frozen
-from .processes import average_over_processes, resume_after_restart
+from .processes import (
+    apart_from_last_start,
+    average_over_processes,
+    resume_after_restart,
+)
 
 # Where a checkpoint lists the backbones of its run that had no weights.
 _FROM_SCRATCH = 'from_scratch'
@@ -38,6 +42,10 @@ class CheckedRunner(Runner):
     :mod:`emo_mm.engine.from_scratch` for backbones that start without
     weights.
     """
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Set up the environment, after a restart by torchrun too."""
+        super().setup_env(apart_from_last_start(env_cfg, self._launcher))
 
     def train(self):
         """Check, then train."""
