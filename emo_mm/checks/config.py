@@ -241,9 +241,13 @@ def check_same_schedule(schedulers: list, checkpoint: dict,
         lines = '\n  '.join(differences)
         raise ValueError(
             f'resume from {filename}: its learning-rate schedule is not that '
-            f'of this run.\n  {lines}\nResume with the train_cfg, batch size, '
-            'data and lr of that run, or start a new one from its weights: '
-            f'--cfg-options load_from={filename} (without --resume).')
+            f'of this run.\n  {lines}\nTo go on with this one, choose how: '
+            '--cfg-options resume_schedule=stretch follows it over its whole '
+            'length, resume_schedule=restart anew over what is left, from '
+            "the config's learning rate. Or resume with the train_cfg, batch "
+            'size, data and lr of that run, or start a new one from its '
+            f'weights: --cfg-options load_from={filename} (without --resume).'
+        )
 
 
 def _first(value):

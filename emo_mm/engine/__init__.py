@@ -1,9 +1,15 @@
-"""What a training runs with: runner, schedules, hooks."""
+"""What a training runs with: runner, loops, schedules, hooks."""
+from .checkpoints import SafeCheckpointHook
 from .hooks import CurvesHook, ValImagesHook, ValPicturesHook
+from .interrupt import InterruptHook
+from .loops import ResumableEpochBasedTrainLoop, ResumableIterBasedTrainLoop
+from .non_finite import NonFiniteHook
 from .runner import CheckedRunner
 from .schedulers import WarmupCosineLR, WarmupLR
 
 __all__ = [
-    'CheckedRunner', 'CurvesHook', 'ValImagesHook', 'ValPicturesHook',
-    'WarmupCosineLR', 'WarmupLR'
+    'CheckedRunner', 'CurvesHook', 'InterruptHook', 'NonFiniteHook',
+    'ResumableEpochBasedTrainLoop', 'ResumableIterBasedTrainLoop',
+    'SafeCheckpointHook', 'ValImagesHook', 'ValPicturesHook', 'WarmupCosineLR',
+    'WarmupLR'
 ]

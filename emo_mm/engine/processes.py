@@ -1,24 +1,17 @@
 """A training in several processes, on one machine or more."""
 import os
-import socket
 import sys
 from pathlib import Path
 
 from mmengine.device import get_device
-from mmengine.dist import (
-    all_gather_object,
-    all_reduce,
-    broadcast_object_list,
-    get_world_size,
-)
+from mmengine.dist import all_reduce, get_world_size
 from mmengine.logging import print_log
-from mmengine.runner import Runner
-from torch import nn, tensor
+from torch import is_grad_enabled, nn, tensor
 from torch.distributed import PrefixStore, TCPStore
 
 _ANCHOR_HEAD = 'mmdet.models.dense_heads.anchor_head'
-# Lists the agents of torchrun that began the job, one a line.
-_JOB = 'torchrun_job'
+# Says by its time when a job of torchrun has begun.
+_BEGUN = 'torchrun_begun'
 
 
 # --- Restarts by torchrun ---------------------------------------------------
@@ -51,43 +44,34 @@ def apart_from_last_start(env_cfg: dict, launcher: str) -> dict:
     return {**env_cfg, 'dist_cfg': {**env_cfg.get('dist_cfg', {}), **dist_cfg}}
 
 
-def resume_after_restart(runner: Runner) -> None:
-    """Resume where torchrun starts the processes of a job again.
+def find_own_checkpoint(model, work_dir: str, **unused) -> str | None:
+    """Find what a job has saved before torchrun started it again.
 
-    It does so after a failure, and where machines join or leave, for as long
-    as ``--max-restarts`` allows. What this job has saved goes before
-    ``load_from`` and ``resume`` of the config; what lies in the folder from
-    other jobs does not.
+    It goes before ``load_from`` and ``resume`` of the config. What lies in
+    the folder from other jobs is not this job's to go on from.
 
     Args:
-        runner (Runner): Before it builds the model.
+        model: First argument of a Runner, not used.
+        work_dir (str): Of the run.
+        unused: All other arguments.
+
+    Returns:
+        str | None: The last checkpoint, None if there is none or torchrun is
+        not to restart the job (``--max-restarts``).
     """
     if int(os.environ.get('TORCHELASTIC_MAX_RESTARTS', 0)) < 1:
-        return
-    # An agent is the parent of its machine's processes, and outlives them.
-    agent = f'{socket.gethostname()} {os.getppid()}'
-    agents = sorted(set(all_gather_object(agent)))
-    # All do as the first, whose folder it is.
-    found = [runner.rank == 0 and _has_saved(Path(runner.work_dir), agents)]
-    broadcast_object_list(found)
-    if found[0]:
-        runner.logger.info(
-            'torchrun has started the processes again: the training goes on '
-            'from the last checkpoint of this job.')
-        runner._resume, runner._load_from = True, None
-
-
-def _has_saved(work_dir: Path, agents: list[str]) -> bool:
-    """Tell whether the job has written a checkpoint before, or note it."""
-    job, last = work_dir / _JOB, work_dir / 'last_checkpoint'
-    known = job.read_text().splitlines() if job.is_file() else []
+        return None
     restarts = int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0))
-    # Where machines join or leave, torchrun counts no restart.
-    if known and (restarts > 0 or set(known) & set(agents)):
-        return (last.is_file()
-                and last.stat().st_mtime_ns >= job.stat().st_mtime_ns)
-    job.write_text('\n'.join(agents))
-    return False
+    begun, last = Path(work_dir, _BEGUN), Path(work_dir, 'last_checkpoint')
+    if restarts and begun.is_file():
+        # Both files are of one disk, hence of one clock.
+        if last.is_file() and (last.stat().st_mtime_ns
+                               >= begun.stat().st_mtime_ns):
+            return last.read_text().strip()
+    elif os.environ.get('RANK') == '0':
+        begun.parent.mkdir(parents=True, exist_ok=True)
+        begun.write_text('torchrun has begun a job here.')
+    return None
 
 
 # --- Losses -----------------------------------------------------------------
@@ -121,7 +105,8 @@ def _with_mean_factor(head: nn.Module):
 
     def get_targets(*args, **kwargs):
         results = type(head).get_targets(head, *args, **kwargs)
-        if not head.training:  # the processes may be at different images
+        # Else the processes may be at different images, or one alone be here.
+        if not (head.training and is_grad_enabled()):
             return results
         *before, factor = results[:5]
         mean = tensor(float(factor), device=before[0][0].device)
