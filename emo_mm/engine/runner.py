@@ -33,6 +33,11 @@ from .checkpoints import (
 )
 from .from_scratch import find_frozen
 from .loops import make_resumable, unwrap
+from .processes import (
+    apart_from_last_start,
+    average_over_processes,
+    find_own_checkpoint,
+)
 from .random_state import set_random_state
 from .resume import (
     ScheduleResumer,
@@ -68,6 +73,9 @@ class CheckedRunner(Runner):
     param_schedulers: Any
 
     def __init__(self, *args, load_from=None, resume=False, **kwargs):
+        own = find_own_checkpoint(*args, **kwargs)
+        if own:
+            load_from, resume = own, True
         # What is resumed has the seed, which is needed before all else.
         self._wanted = (load_from, kwargs.get('default_hooks')) \
             if resume else None
@@ -76,6 +84,10 @@ class CheckedRunner(Runner):
         self._random_state: dict | None = None
         super().__init__(*args, load_from=load_from, resume=resume, **kwargs)
         self._scheduler_cfg = self.param_schedulers
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Set up the environment, after a restart by torchrun too."""
+        super().setup_env(apart_from_last_start(env_cfg, self._launcher))
 
     def set_randomness(self, seed, *args, **kwargs) -> None:
         """Seed the generators, by the interrupted run's seed if none is set.
@@ -123,6 +135,7 @@ class CheckedRunner(Runner):
         if isinstance(model, dict) and (self._resumed or not self._load_from):
             self._unfreeze_from_scratch(model)
         model = super().build_model(model)
+        average_over_processes(model)
         if self._resumed or self._load_from:
             # Other weights, which may not be here, are not needed.
             for module in model.modules():

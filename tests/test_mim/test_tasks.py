@@ -4,7 +4,6 @@ Only ``--cfg-options`` that shorten the run are given. By default the smallest
 size of each task runs; ``make test-configs`` runs all.
 """
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,13 @@ import torch
 
 from emo_mm.models.weights import FROM_SCRATCH
 from tests.helpers import CONFIGS, ROOT, run_test, run_train
-from tests.test_mim.conftest import METRIC, resumable, short_loaders, unit_of
+from tests.test_mim.conftest import (
+    METRIC,
+    free_port,
+    resumable,
+    short_loaders,
+    unit_of,
+)
 
 BY_DEFAULT = ('emo_1m', 'retinanet_emo_1m', 'deeplabv3_emo_1m',
               'pspnet_emo_1m')
@@ -91,12 +96,9 @@ def in_two_processes(ade, imagenet, tmp_path_factory):
             str(config), '--work-dir', f'{scope}/{name}', *flags, '--launcher',
             'pytorch', '--cfg-options', *resumable(config, 2)
         ] for name, flags in (('whole', []), ('resumed', ['--resume']))]
-    with socket.socket() as sock:
-        sock.bind(('localhost', 0))
-        port = sock.getsockname()[1]
     result = subprocess.run([
         sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-        f'--master_port={port}', 'several.py',
+        f'--master_port={free_port()}', 'several.py',
         json.dumps(lines)
     ],
                             cwd=folder,

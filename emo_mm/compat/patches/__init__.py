@@ -17,6 +17,7 @@ _NAMES = (
     'mmdet_recall_ragged',
     'mmdet_ssd_loss_cls',
     'mmengine_amp_cpu',
+    'mmengine_autocast_cpu',
     'mmengine_checkpoint',
     'mmengine_ddp_cpu',
     'mmengine_dist_cpu',
