@@ -73,9 +73,8 @@ class CheckedRunner(Runner):
     param_schedulers: Any
 
     def __init__(self, *args, load_from=None, resume=False, **kwargs):
-        own = find_own_checkpoint(*args, **kwargs)
-        if own:
-            load_from, resume = own, True
+        if find_own_checkpoint(*args, **kwargs):
+            load_from, resume = None, True
         # What is resumed has the seed, which is needed before all else.
         self._wanted = (load_from, kwargs.get('default_hooks')) \
             if resume else None
