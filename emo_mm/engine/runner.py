@@ -114,6 +114,7 @@ class CheckedRunner(Runner):
         # key in common, and every library's runtime has default_hooks.
         ours = dict(
             curves=dict(type='CurvesHook'),
+            plain_checkpoint=dict(type='PlainCheckpointHook'),
             val_images=dict(type='ValImagesHook'))
         hooks = {**ours, **(hooks or {})}
         super().register_default_hooks({
