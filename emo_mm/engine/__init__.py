@@ -4,12 +4,13 @@ from .hooks import CurvesHook, ValImagesHook, ValPicturesHook
 from .interrupt import InterruptHook
 from .loops import ResumableEpochBasedTrainLoop, ResumableIterBasedTrainLoop
 from .non_finite import NonFiniteHook
+from .plain_checkpoint import PlainCheckpointHook
 from .runner import CheckedRunner
 from .schedulers import WarmupCosineLR, WarmupLR
 
 __all__ = [
     'CheckedRunner', 'CurvesHook', 'InterruptHook', 'NonFiniteHook',
-    'ResumableEpochBasedTrainLoop', 'ResumableIterBasedTrainLoop',
-    'SafeCheckpointHook', 'ValImagesHook', 'ValPicturesHook', 'WarmupCosineLR',
-    'WarmupLR'
+    'PlainCheckpointHook', 'ResumableEpochBasedTrainLoop',
+    'ResumableIterBasedTrainLoop', 'SafeCheckpointHook', 'ValImagesHook',
+    'ValPicturesHook', 'WarmupCosineLR', 'WarmupLR'
 ]

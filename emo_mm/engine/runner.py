@@ -54,6 +54,7 @@ _DEFAULT_HOOKS = dict(
     curves='CurvesHook',
     interrupt='InterruptHook',
     non_finite='NonFiniteHook',
+    plain_checkpoint='PlainCheckpointHook',
     val_images='ValImagesHook')
 
 
