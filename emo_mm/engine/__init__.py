@@ -1,9 +1,14 @@
 """What a training runs with: runner, schedules, hooks."""
-from .hooks import CurvesHook, ValImagesHook, ValPicturesHook
+from .hooks import (
+    CurvesHook,
+    FirstBatchHook,
+    ValImagesHook,
+    ValPicturesHook,
+)
 from .runner import CheckedRunner
 from .schedulers import WarmupCosineLR, WarmupLR
 
 __all__ = [
-    'CheckedRunner', 'CurvesHook', 'ValImagesHook', 'ValPicturesHook',
-    'WarmupCosineLR', 'WarmupLR'
+    'CheckedRunner', 'CurvesHook', 'FirstBatchHook', 'ValImagesHook',
+    'ValPicturesHook', 'WarmupCosineLR', 'WarmupLR'
 ]

@@ -1,5 +1,5 @@
 """mmengine's Runner with checks at the start."""
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 from torch import nn
@@ -18,10 +18,17 @@ from emo_mm.checks.config import (
     describe_empty,
     effective_batch,
 )
+from emo_mm.checks.model import (
+    check_topk,
+    check_widths,
+    explain_assertion,
+    explain_one_value,
+)
 from emo_mm.models import EMO, TimmFeatures
 from emo_mm.models.weights import explain_unreadable, read_checkpoint
 
 from .from_scratch import find_frozen
+from .harmless import make_harmless
 
 # Where a checkpoint lists the backbones of its run that had no weights.
 _FROM_SCRATCH = 'from_scratch'
@@ -45,7 +52,8 @@ class CheckedRunner(Runner):
         self.logger.info(line)
         if warning:
             self.logger.warning(warning)
-        return super().train()
+        with explain_one_value(self.cfg):
+            return super().train()
 
     def val(self):
         """Check, then validate."""
@@ -72,7 +80,10 @@ class CheckedRunner(Runner):
             resumed = self._load_from or find_latest_checkpoint(self.work_dir)
         if isinstance(model, dict) and (resumed or not self._load_from):
             self._unfreeze_from_scratch(model, resumed)
-        model = super().build_model(model)
+        settings = self.cfg.get('model') or {}
+        with explain_assertion(settings):
+            model = super().build_model(model)
+        check_widths(model, settings)
         if resumed or self._load_from:
             # Other weights, which may not be here, are not needed.
             for module in model.modules():
@@ -105,7 +116,7 @@ class CheckedRunner(Runner):
             self.message_hub.update_info(_FROM_SCRATCH, fields)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
-        """Register mmengine's default hooks, curves and validation images.
+        """Register mmengine's default hooks and those of this project.
 
         A config replaces one by its name in ``default_hooks``, or leaves it
         out by None.
@@ -113,6 +124,7 @@ class CheckedRunner(Runner):
         # Not in a config that all share: mmengine refuses two bases with a
         # key in common, and every library's runtime has default_hooks.
         ours = dict(
+            first_batch=dict(type='FirstBatchHook'),
             curves=dict(type='CurvesHook'),
             val_images=dict(type='ValImagesHook'))
         hooks = {**ours, **(hooks or {})}
@@ -121,6 +133,12 @@ class CheckedRunner(Runner):
             for name, hook in hooks.items()
             if hook is not None or name not in ours
         })
+
+    def register_hooks(self, *args, **kwargs) -> None:
+        """Register all hooks, of which those that draw end no training."""
+        super().register_hooks(*args, **kwargs)
+        for hook in self.hooks:
+            make_harmless(hook)
 
     @staticmethod
     def build_dataloader(dataloader, *args, **kwargs):
@@ -152,22 +170,34 @@ class CheckedRunner(Runner):
                 self.logger.warning(warning)
             if not field.startswith('test'):  # It may have no annotations.
                 check_annotations(self._bare_model, dataset, field)
+        for name, loop in self._loops().items():
+            check_topk(self._bare_model, getattr(loop, 'evaluator', None),
+                       f'{name}_evaluator')
         super().load_or_resume()
 
     def _datasets(self) -> dict:
         """Return the data sets of the loops that are built, by their field."""
+        return {
+            f'{name}_dataloader.dataset': loop.dataloader.dataset
+            for name, loop in self._loops().items()
+        }
+
+    def _loops(self) -> dict[str, BaseLoop]:
+        """Return the loops that are built, by 'train', 'val' and 'test'."""
         loops = dict(
             train=self._train_loop, val=self._val_loop, test=self._test_loop)
         return {
-            f'{name}_dataloader.dataset': loop.dataloader.dataset
+            name: loop
             for name, loop in loops.items() if isinstance(loop, BaseLoop)
         }
 
     @property
     def _bare_model(self) -> nn.Module:
-        if is_model_wrapper(self.model):
-            return self.model.module
-        return self.model
+        model = self.model
+        # --tta wraps the model, too; its checkpoints are those of the model.
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
+        return model
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
         """Load weights, and report or refuse what they leave unfilled.
