@@ -278,40 +278,36 @@ def _find_models(cfg, path: str) -> Iterator[tuple[str, dict]]:
 
 def _find_misfits(model: nn.Module, place: str, cfg: dict) -> list[str]:
     """Describe what does not fit, one line for each part."""
-    traces = []
+    traces: list[_Trace] = []
     for sizes in _SIZES:
         for size in sizes:
             traces.append(_trace_images(model, size))
             if not traces[-1].failures:
                 return _find_level_misfits(model, traces[-1], place, cfg)
-        lines = [
-            line for part in traces[-2].failures for line in _describe_failure(
-                model, place, cfg, part, *traces[-2:])
-        ]
-        if lines:
-            return list(dict.fromkeys(lines))
-    part = next(iter(traces[0].failures))
-    # Whatever the size, and the fields say why.
-    if all(trace.inputs == traces[0].inputs and part in trace.failures
-           and _is_of_shapes(trace.failures[part].error) for trace in traces):
-        misfit = _blame(model, place, cfg, part, traces[0])
-        if misfit:
-            return [misfit.describe()]
-    return []
-
-
-def _describe_failure(model: nn.Module, place: str, cfg: dict, part: str,
-                      first: _Trace, second: _Trace) -> Iterator[str]:
-    """Describe a part with a layer that failed in the same way twice."""
-    layer, again = first.failures[part].layer, second.failures.get(part)
-    if not layer or not again or again.layer != layer:
-        return
-    misfit = _blame(model, place, cfg, part, first)
-    if misfit:
-        yield misfit.describe()
+        if any(_is_sure(part, *traces[-2:]) for part in traces[-2].failures):
+            break
     else:
-        found = _Misfit(model, place, cfg, part, first.inputs[part])
-        yield found.describe_layer(*layer)
+        # Without such a layer, it must be so whatever the size.
+        if any(trace.inputs != traces[0].inputs for trace in traces):
+            return []
+    lines = []
+    for part, failure in traces[-2].failures.items():
+        misfit = _blame(model, place, cfg, part, traces[-2])
+        sure = _is_sure(part, *traces[-2:])
+        if misfit and (sure or _fails_by_shape(part, traces)):
+            lines.append(misfit.describe())
+        elif sure:
+            inputs = traces[-2].inputs[part]
+            misfit = _Misfit(model, place, cfg, part, inputs)
+            lines.append(misfit.describe_layer(*failure.layer))
+    return list(dict.fromkeys(lines))
+
+
+def _is_sure(part: str, first: _Trace, second: _Trace) -> bool:
+    """Tell whether a layer of a part got the same wrong width twice."""
+    again = second.failures.get(part)
+    layer = first.failures[part].layer
+    return again is not None and layer != () and layer == again.layer
 
 
 def _blame(model: nn.Module, place: str, cfg: dict, part: str,
@@ -347,12 +343,17 @@ def _input_channels(backbone: nn.Module) -> int:
     return 3
 
 
-def _is_of_shapes(error: Exception) -> bool:
-    """Tell whether an error is of shapes, and not of running so."""
-    return (isinstance(error,
-                       (AssertionError, IndexError, RuntimeError, ValueError))
-            and not isinstance(error, NotImplementedError)
-            and 'meta' not in str(error) and 'device' not in str(error))
+def _fails_by_shape(part: str, traces: list[_Trace]) -> bool:
+    """Tell whether a part always failed, and not for being run so."""
+    errors = [
+        trace.failures[part].error for trace in traces
+        if part in trace.failures
+    ]
+    kinds = (AssertionError, IndexError, RuntimeError, ValueError)
+    return len(errors) == len(traces) and all(
+        isinstance(error, kinds) and not isinstance(error, NotImplementedError)
+        and 'meta' not in str(error) and 'device' not in str(error)
+        for error in errors)
 
 
 def _find_level_misfits(model: nn.Module, trace: _Trace, place: str,

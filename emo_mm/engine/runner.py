@@ -128,6 +128,10 @@ class CheckedRunner(Runner):
             curves=dict(type='CurvesHook'),
             val_images=dict(type='ValImagesHook'))
         hooks = {**ours, **(hooks or {})}
+        for name, hook in ours.items():
+            # One field alone, as default_hooks.curves.val_loss, needs no type.
+            if isinstance(hooks[name], dict):
+                hooks[name] = {**hook, **hooks[name]}
         super().register_default_hooks({
             name: hook
             for name, hook in hooks.items()
