@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS, RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
@@ -23,6 +23,12 @@ from emo_mm.checks.config import (
     describe_empty,
     effective_batch,
 )
+from emo_mm.checks.model import (
+    check_topk,
+    check_widths,
+    explain_assertion,
+    explain_one_value,
+)
 from emo_mm.models import EMO, TimmFeatures
 from emo_mm.models.weights import explain_unreadable
 
@@ -32,6 +38,7 @@ from .checkpoints import (
     replaced_atomically,
 )
 from .from_scratch import find_frozen
+from .harmless import make_harmless
 from .loops import make_resumable, unwrap
 from .processes import (
     apart_from_last_start,
@@ -52,6 +59,7 @@ _TRAIN = 'train_dataloader.dataset'
 # Hooks besides mmengine's, by their name in `default_hooks`.
 _DEFAULT_HOOKS = dict(
     curves='CurvesHook',
+    first_batch='FirstBatchHook',
     interrupt='InterruptHook',
     non_finite='NonFiniteHook',
     plain_checkpoint='PlainCheckpointHook',
@@ -110,7 +118,8 @@ class CheckedRunner(Runner):
         if warning:
             self.logger.warning(warning)
         check_schedule_name(self.cfg.get('resume_schedule'))
-        return super().train()
+        with explain_one_value(self.cfg):
+            return super().train()
 
     def val(self):
         """Check, then validate."""
@@ -134,7 +143,10 @@ class CheckedRunner(Runner):
         """
         if isinstance(model, dict) and (self._resumed or not self._load_from):
             self._unfreeze_from_scratch(model)
-        model = super().build_model(model)
+        settings = self.cfg.get('model') or {}
+        with explain_assertion(settings):
+            model = super().build_model(model)
+        check_widths(model, settings)
         average_over_processes(model)
         if self._resumed or self._load_from:
             # Other weights, which may not be here, are not needed.
@@ -191,6 +203,12 @@ class CheckedRunner(Runner):
         """Build a loop that can be resumed at any iteration."""
         return super().build_train_loop(make_resumable(loop))
 
+    def register_hooks(self, *args, **kwargs) -> None:
+        """Register all hooks, of which those that draw end no training."""
+        super().register_hooks(*args, **kwargs)
+        for hook in self.hooks:
+            make_harmless(hook)
+
     @staticmethod
     def build_dataloader(dataloader, *args, **kwargs):
         """Build a data loader that yields at least one batch."""
@@ -225,6 +243,9 @@ class CheckedRunner(Runner):
                 self.logger.warning(warning)
             if not field.startswith('test'):  # It may have no annotations.
                 check_annotations(self._bare_model, dataset, field)
+        for name, loop in self._loops().items():
+            check_topk(self._bare_model, getattr(loop, 'evaluator', None),
+                       f'{name}_evaluator')
         if self._resume and not self._has_loaded:
             self._report_resumed()
             if self._resumed is not None:
@@ -244,18 +265,27 @@ class CheckedRunner(Runner):
 
     def _datasets(self) -> dict:
         """Return the data sets of the loops that are built, by their field."""
+        return {
+            f'{name}_dataloader.dataset': unwrap(loop.dataloader.dataset)
+            for name, loop in self._loops().items()
+        }
+
+    def _loops(self) -> dict[str, BaseLoop]:
+        """Return the loops that are built, by 'train', 'val' and 'test'."""
         loops = dict(
             train=self._train_loop, val=self._val_loop, test=self._test_loop)
         return {
-            f'{name}_dataloader.dataset': unwrap(loop.dataloader.dataset)
+            name: loop
             for name, loop in loops.items() if isinstance(loop, BaseLoop)
         }
 
     @property
     def _bare_model(self) -> nn.Module:
-        if is_model_wrapper(self.model):
-            return self.model.module
-        return self.model
+        model = self.model
+        # --tta wraps the model, too; its checkpoints are those of the model.
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
+        return model
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
         """Load weights, and report or refuse what they leave unfilled.

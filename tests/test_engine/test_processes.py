@@ -3,13 +3,8 @@ import os
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import pytest
-import torch
-from torch import nn
-
-from emo_mm.engine import processes
 
 # A training of four epochs with eight samples for two processes. One of them
 # fails once, as FAULT says: 'raise' in loading data, 'kill' in a step,
