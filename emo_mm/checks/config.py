@@ -4,16 +4,27 @@ Each raises a ValueError or FileNotFoundError that names the config's field,
 its value and the remedy.
 """
 import inspect
-import json
+import logging
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
 from mmengine.config import ConfigDict
+from mmengine.logging import print_log
 
 from emo_mm.apis import leaf_datasets, type_of
 
+from .data.coco import NO_MASK, check_loop, forget_files, read_coco
+from .data.findings import summarize
+
 # Progress of a schedule; everything else in its state is a setting.
 _PROGRESS = {'last_step', '_global_step', '_last_value', 'verbose'}
+
+# Arguments of torch's DataLoader that only workers have a use for.
+_OF_WORKERS = {
+    'multiprocessing_context', 'persistent_workers', 'prefetch_factor',
+    'timeout'
+}
 
 
 # --- Data -------------------------------------------------------------------
@@ -41,6 +52,36 @@ def check_data(cfg: ConfigDict, loop: str) -> None:
         if isinstance(evaluator, dict):
             _check_exists(f'{loop}_evaluator.ann_file',
                           evaluator.get('ann_file'))
+    check_coco_files(cfg, loop)
+    forget_files()
+
+
+def check_coco_files(cfg: ConfigDict, loop: str) -> None:
+    """Look for annotations that would end a run, and log what is left out.
+
+    Raises:
+        ValueError: If the run cannot go on with them.
+    """
+    told = defaultdict(list)
+    for field, finding in check_loop(cfg, loop):
+        if (finding.stops or finding.level == 'error'
+                or 'mmdet leaves' in finding.kind):
+            told[field].append(finding)
+    for field, findings in told.items():
+        fatal = [finding for finding in findings if finding.stops]
+        if fatal:
+            remedy = 'Correct the file, or take these entries out of it.'
+            if NO_MASK in [finding.kind for finding in fatal]:
+                remedy += (" Boxes alone need with_mask=False and metric="
+                           "'bbox'.")
+            raise ValueError(
+                f'{field}:\n{summarize(fatal)}\n{remedy} tools/misc/'
+                'check_dataset.py lists all.')
+        print_log(
+            f'{field}: these do not count in this run.\n'
+            f'{summarize(findings, max_shown=2)}',
+            logger='current',
+            level=logging.WARNING)
 
 
 def check_paths(field: str, dataset: dict) -> None:
@@ -134,15 +175,17 @@ def _configured_classes(field: str, dataset: dict) -> list[str]:
 
 def read_categories(ann_file: Path) -> list[str]:
     """Return the names of a COCO file's categories, in the file's order."""
-    try:
-        content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{ann_file} is no JSON file, or was cut short: '
-                         f'{error}.') from error
-    if not isinstance(content, dict) or 'categories' not in content:
+    content = read_coco(ann_file)
+    categories = content.get('categories') if isinstance(content,
+                                                         dict) else None
+    if not isinstance(categories, list):
         raise ValueError(f'{ann_file} has no list "categories": it is not a '
                          'COCO annotation file.')
-    return [category['name'] for category in content['categories']]
+    try:
+        return [category['name'] for category in categories]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f'{ann_file}: each of "categories" must be an object '
+                         'with id and name.') from error
 
 
 def describe_empty(dataset, error: ValueError) -> str:
@@ -170,6 +213,21 @@ def shorten(values: Iterable, limit: int = 8) -> str:
     values = list(values)
     more = f' and {len(values) - limit} more' if len(values) > limit else ''
     return ', '.join(map(repr, values[:limit])) + more
+
+
+# --- Data loaders -----------------------------------------------------------
+def without_idle_workers(dataloader):
+    """Leave out what concerns workers where ``num_workers`` is 0.
+
+    torch refuses these settings there, with the names of its own arguments.
+    Changing one number is enough to debug a pipeline.
+    """
+    if not isinstance(dataloader, dict) or dataloader.get('num_workers', 0):
+        return dataloader
+    return type(dataloader)({
+        key: value
+        for key, value in dataloader.items() if key not in _OF_WORKERS
+    })
 
 
 # --- Batch and learning rate -------------------------------------------------

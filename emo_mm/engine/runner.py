@@ -17,7 +17,10 @@ from emo_mm.checks.config import (
     check_same_schedule,
     describe_empty,
     effective_batch,
+    without_idle_workers,
 )
+from emo_mm.checks.data.reading import guard_reading
+from emo_mm.checks.data.samples import check_samples
 from emo_mm.models import EMO, TimmFeatures
 from emo_mm.models.weights import explain_unreadable, read_checkpoint
 
@@ -125,6 +128,7 @@ class CheckedRunner(Runner):
     @staticmethod
     def build_dataloader(dataloader, *args, **kwargs):
         """Build a data loader that yields at least one batch."""
+        dataloader = without_idle_workers(dataloader)
         try:
             loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         except ValueError as error:
@@ -150,6 +154,8 @@ class CheckedRunner(Runner):
             warning = check_num_classes(self._bare_model, dataset, field)
             if warning:
                 self.logger.warning(warning)
+            check_samples(dataset, field)
+            guard_reading(dataset, field)
             if not field.startswith('test'):  # It may have no annotations.
                 check_annotations(self._bare_model, dataset, field)
         super().load_or_resume()
