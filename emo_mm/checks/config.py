@@ -26,6 +26,14 @@ _OF_WORKERS = {
     'timeout'
 }
 
+# Types that data sets of all three libraries take.
+_DATASET_FIELDS = dict(
+    data_root=(str, type(None)),
+    ann_file=(str, ),
+    data_prefix=(dict, str, type(None)),
+    metainfo=(dict, type(None)),
+    pipeline=(list, tuple))
+
 
 # --- Data -------------------------------------------------------------------
 def check_data(cfg: ConfigDict, loop: str) -> None:
@@ -41,8 +49,10 @@ def check_data(cfg: ConfigDict, loop: str) -> None:
     """
     dataloader = cfg.get(f'{loop}_dataloader')
     if isinstance(dataloader, dict):
+        check_loader(f'{loop}_dataloader', dataloader)
         for field, dataset in leaf_datasets(
                 dataloader.get('dataset'), f'{loop}_dataloader.dataset'):
+            check_class_names(field, dataset)
             check_paths(field, dataset)
             check_classes(field, dataset)
     evaluators = cfg.get(f'{loop}_evaluator')
@@ -82,6 +92,54 @@ def check_coco_files(cfg: ConfigDict, loop: str) -> None:
             f'{summarize(findings, max_shown=2)}',
             logger='current',
             level=logging.WARNING)
+
+
+def check_loader(field: str, loader: dict) -> None:
+    """Check numbers of a data loader, and that it has data.
+
+    Raises:
+        ValueError: If one cannot be used.
+    """
+    for name, lowest in dict(batch_size=1, num_workers=0).items():
+        value = loader.get(name)
+        if value is not None and (not isinstance(value, int)
+                                  or value < lowest):
+            raise ValueError(f'{field}.{name}={value!r} must be an int of at '
+                             f'least {lowest}.')
+    dataset = loader.get('dataset')
+    if not isinstance(dataset, dict):
+        return  # one that is built already, or an error of mmengine's
+    if not any(leaf_datasets(dataset, '')):
+        raise ValueError(f'{field}.dataset has an empty list of datasets. '
+                         'Name one at least.')
+    for name, leaf in leaf_datasets(dataset, f'{field}.dataset'):
+        if 'type' not in leaf:
+            raise ValueError(f'{name} has no type, such as CocoDataset.')
+        for key, kinds in _DATASET_FIELDS.items():
+            if key in leaf and not isinstance(leaf[key], kinds):
+                names = ' or '.join(kind.__name__ for kind in kinds)
+                raise ValueError(f'{name}.{key}={leaf[key]!r} must be of type '
+                                 f'{names}.')
+
+
+def check_class_names(field: str, dataset: dict) -> None:
+    """Check that names of classes are a list, or the path of a file.
+
+    Raises:
+        ValueError: If they are neither.
+    """
+    for name, parent in (('metainfo.classes', dataset.get('metainfo')),
+                         ('classes', dataset)):
+        classes = (parent or {}).get('classes')
+        if classes is None or isinstance(classes, (list, tuple)):
+            continue
+        if not isinstance(classes, str):
+            raise ValueError(f'{field}.{name}={classes!r} must be a list of '
+                             'names.')
+        if '://' not in classes and not Path(classes).expanduser().is_file():
+            raise ValueError(f'{field}.{name}={classes!r} is one string and '
+                             f'not a file. A single class is ({classes!r}, ), '
+                             'with a comma.')
 
 
 def check_paths(field: str, dataset: dict) -> None:
@@ -161,14 +219,9 @@ def _labels_as_coco(data_type: type) -> bool:
 def _configured_classes(field: str, dataset: dict) -> list[str]:
     """Return class names as the data set will see them."""
     metainfo = dataset.get('metainfo') or {}
-    classes = metainfo.get('classes')
     if 'CLASSES' in metainfo:
         raise ValueError(f'{field}.metainfo.CLASSES is not read since mmdet '
                          '3. Name it classes, in lower case.')
-    if isinstance(classes, str) and not Path(classes).is_file():
-        raise ValueError(f'{field}.metainfo.classes={classes!r} is one string '
-                         f'and not a file. A single class is ({classes!r}, ), '
-                         'with a comma.')
     loaded = type_of(dataset)._load_metainfo(dict(metainfo))  # type: ignore
     return list(loaded.get('classes', ()))
 

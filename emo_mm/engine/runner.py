@@ -21,6 +21,7 @@ from emo_mm.checks.config import (
 )
 from emo_mm.checks.data.reading import guard_reading
 from emo_mm.checks.data.samples import check_samples
+from emo_mm.checks.fields import check_fields
 from emo_mm.models import EMO, TimmFeatures
 from emo_mm.models.weights import explain_unreadable, read_checkpoint
 
@@ -40,6 +41,12 @@ class CheckedRunner(Runner):
     :mod:`emo_mm.engine.from_scratch` for backbones that start without
     weights.
     """
+
+    @classmethod
+    def from_cfg(cls, cfg):
+        """Check the fields of this package's classes, then build."""
+        check_fields(cfg)
+        return super().from_cfg(cfg)
 
     def train(self):
         """Check, then train."""
