@@ -5,6 +5,8 @@ its value and the remedy.
 """
 import inspect
 import logging
+import re
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -54,6 +56,7 @@ def check_data(cfg: ConfigDict, loop: str) -> None:
                 dataloader.get('dataset'), f'{loop}_dataloader.dataset'):
             check_class_names(field, dataset)
             check_paths(field, dataset)
+            check_list(field, dataset)
             check_classes(field, dataset)
     evaluators = cfg.get(f'{loop}_evaluator')
     if isinstance(evaluators, dict):
@@ -162,6 +165,38 @@ def check_paths(field: str, dataset: dict) -> None:
         _check_exists(f'{field}.data_prefix.{key}', prefix, root)
 
 
+def check_list(field: str, dataset: dict) -> None:
+    """Check the lines of a list of images, 'name label' for a classifier.
+
+    Raises:
+        ValueError: If a line is of another form, or the file is no text.
+    """
+    path = Path(
+        dataset.get('data_root') or '', str(dataset.get('ann_file') or ''))
+    reader = _definer(type_of(dataset), 'load_data_list')
+    if reader not in ('CustomDataset', 'BaseSegDataset') or not path.is_file():
+        return
+    try:
+        lines = path.read_text(encoding='utf-8').splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{field}.ann_file={dataset["ann_file"]!r}: {error}. '
+                         f'Save {path} as UTF-8.') from error
+    if reader == 'BaseSegDataset' or not dataset.get('with_label', True):
+        return
+    for number, line in enumerate(lines, 1):
+        if not re.fullmatch(r'\s*\S.* [+-]?\d+\s*', line):
+            raise ValueError(
+                f'{field}.ann_file={dataset["ann_file"]!r}: line {number} of '
+                f'{path} is {line!r}, not a name, a space and the number of a '
+                'class.')
+
+
+def _definer(data_type: type, method: str) -> str:
+    """Return the name of the class that a class has a method from."""
+    definers = (c for c in data_type.__mro__ if method in vars(c))
+    return next(definers, type).__name__
+
+
 def _downloads(dataset: dict) -> bool:
     parameters = inspect.signature(type_of(dataset)).parameters
     return 'download' in parameters and dataset.get('download', True)
@@ -212,8 +247,7 @@ def _labels_as_coco(data_type: type) -> bool:
 
     A class derived from it may order its categories in another way.
     """
-    readers = (c for c in data_type.__mro__ if 'load_data_list' in vars(c))
-    return next(readers, type).__name__ == 'CocoDataset'
+    return _definer(data_type, 'load_data_list') == 'CocoDataset'
 
 
 def _configured_classes(field: str, dataset: dict) -> list[str]:
@@ -241,23 +275,28 @@ def read_categories(ann_file: Path) -> list[str]:
                          'with id and name.') from error
 
 
-def describe_empty(dataset, error: ValueError) -> str:
-    """Explain the error of a data set that finds no samples.
+def describe_empty(dataset, error: Exception) -> str:
+    """Explain the error of a data set that finds no samples or classes.
 
     Args:
         dataset (dict): Its config.
-        error (ValueError): What mmengine raised, which does not explain it.
+        error (Exception): What the library raised, which names no field.
 
     Returns:
         str: A text that names the fields, or '' for any other error.
     """
-    if 'need at least one array to concatenate' not in str(error):
+    what, advice = 'finds no samples', (
+        'It leaves out what has no annotations of its classes, and what has '
+        'other suffixes')
+    if 'number of subfolders' in str(error):
+        what, advice = 'takes folders for classes', f'{error}'
+    elif ('need at least one array to concatenate' not in str(error)
+          and 'Found 0 files' not in str(error)):
         return ''
     return '; '.join(
-        f'{data["type"]} finds no samples with data_root='
-        f'{data.get("data_root")!r}, ann_file={data.get("ann_file")!r}, '
-        f'data_prefix={dict(data.get("data_prefix") or {})}. It leaves out '
-        'what has no annotations of its classes, and what has other suffixes'
+        f'{data["type"]} {what} with data_root={data.get("data_root")!r}, '
+        f'ann_file={data.get("ann_file")!r}, data_prefix='
+        f'{data.get("data_prefix")!r}. {advice}'
         for _, data in leaf_datasets(dataset, ''))
 
 
@@ -266,6 +305,23 @@ def shorten(values: Iterable, limit: int = 8) -> str:
     values = list(values)
     more = f' and {len(values) - limit} more' if len(values) > limit else ''
     return ', '.join(map(repr, values[:limit])) + more
+
+
+# --- Output ------------------------------------------------------------------
+def check_work_dir(work_dir) -> None:
+    """Check that a run can write to its folder.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    try:
+        Path(work_dir).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=work_dir):
+            pass
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'work_dir={work_dir!r}: a run cannot write there: {error}. Name '
+            'another folder: --work-dir PATH') from error
 
 
 # --- Data loaders -----------------------------------------------------------

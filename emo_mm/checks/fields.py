@@ -49,7 +49,8 @@ def check_fields(cfg: dict) -> None:
         for name, kind in registry.module_dict.items()
         if getattr(kind, '__module__', '').startswith('emo_mm.')
     }
-    for field, settings in _find_typed(cfg, ''):
+    # A Config is no dict.
+    for field, settings in _find_typed(dict(cfg.items()), ''):
         kind = settings['type']
         if isinstance(kind, str):
             kind = own.get(kind.rpartition('.')[2])

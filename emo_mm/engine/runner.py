@@ -15,6 +15,7 @@ from emo_mm.checks.compatibility import (
 from emo_mm.checks.config import (
     check_data,
     check_same_schedule,
+    check_work_dir,
     describe_empty,
     effective_batch,
     without_idle_workers,
@@ -46,6 +47,7 @@ class CheckedRunner(Runner):
     def from_cfg(cls, cfg):
         """Check the fields of this package's classes, then build."""
         check_fields(cfg)
+        check_work_dir(cfg['work_dir'])
         return super().from_cfg(cfg)
 
     def train(self):
@@ -138,7 +140,7 @@ class CheckedRunner(Runner):
         dataloader = without_idle_workers(dataloader)
         try:
             loader = Runner.build_dataloader(dataloader, *args, **kwargs)
-        except ValueError as error:
+        except (AssertionError, RuntimeError, ValueError) as error:
             text = describe_empty(dataloader.get('dataset'), error)
             if not text:
                 raise

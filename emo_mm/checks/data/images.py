@@ -86,7 +86,8 @@ def read_image(file: ImageFile) -> ImageContent:
     except FileNotFoundError:
         return ImageContent(MISSING)
     except Exception as error:  # Decoders raise nearly anything.
-        return ImageContent(f'{error}' or type(error).__name__)
+        text = ' '.join(f'{error}'.split())
+        return ImageContent(text or type(error).__name__)
 
 
 def decode(content: bytes) -> Image.Image:

@@ -9,6 +9,8 @@ import os
 import re
 from collections.abc import Iterator
 
+import cv2
+import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.logging import print_log
@@ -122,14 +124,17 @@ def check_samples(dataset, field: str) -> None:
         if missing:
             raise FileNotFoundError(
                 _describe(name, data, missing, len(samples)))
+        sizes = [f for f in findings if f.kind.startswith('mask of another')]
+        if sizes and not is_training:
+            raise ValueError(_describe(name, data, sizes, len(samples)))
         if broken and (not is_training or len(broken) >= len(samples)):
             raise ValueError(
                 _describe(name, data, broken, len(samples)) +
                 ' Replace these files, or take them out of the data.')
         if findings:
             text = f'{name}:\n{summarize(findings)}\n{_TOOL}'
-            if broken:
-                text += (' The training leaves out what cannot be read, and '
+            if is_training:
+                text += (' A training leaves out what cannot be read, and '
                          'counts it.')
             print_log(text, logger='current', level=logging.WARNING)
 
@@ -146,10 +151,12 @@ def check_files(dataset: BaseDataset,
                 yield error(f'missing {kind}', file.path,
                             explain_missing(file.path))
                 continue
-            problem = '' if ends_well(file) else read_image(file).problem
+            whole = ends_well(file) and _opens(file)
+            problem = '' if whole else read_image(file).problem
             if problem:
-                yield error(f'unreadable {kind}', file.path, problem)
-            elif not file.is_mask:
+                how = 'cut' if _is_lenient(dataset, file) else 'unreadable'
+                yield error(f'{how} {kind}', file.path, problem)
+            else:
                 yield from _check_size(dataset, file, sample)
 
 
@@ -175,19 +182,31 @@ def _check_masks(sample: dict) -> Iterator[Finding]:
 
 def _check_size(dataset: BaseDataset, file: ImageFile,
                 sample: dict) -> Iterator[Finding]:
+    """Compare the size of an image or mask with what it belongs to."""
+    size = _read_size(dataset, file)
+    if file.is_mask:
+        image = sample.get('img_path', '')
+        other = _read_size(dataset, ImageFile(image)) if image else None
+        if size and other and size != other:
+            yield error('mask of another size than its image', file.path,
+                        '{}x{}, {}x{} in {}'.format(*size, *other, image))
+        return
     annotated = (sample.get('width'), sample.get('height'))
-    if not all(annotated):
-        return
-    try:
-        with Image.open(file.path) as image:
-            size, rotated = image.size, is_rotated(image)
-    except Exception:  # What OpenCV alone can read, or reads at any size.
-        return
-    loaded = size[::-1] if rotated and _turns(dataset) else size
-    if loaded != annotated:
+    if size and all(annotated) and size != annotated:
         yield warning(
             'image of another size than annotated', file.path,
-            '{}x{}, {}x{} in the annotation'.format(*loaded, *annotated))
+            '{}x{}, {}x{} in the annotation'.format(*size, *annotated))
+
+
+def _read_size(dataset: BaseDataset, file: ImageFile):
+    """Return width and height as they are loaded; None if unknown."""
+    try:
+        with Image.open(file.path) as image:
+            turned = (not file.is_mask and _turns(dataset)
+                      and is_rotated(image))
+            return image.size[::-1] if turned else image.size
+    except Exception:  # What OpenCV alone can read, or another storage.
+        return None
 
 
 def _turns(dataset: BaseDataset) -> bool:
@@ -222,6 +241,31 @@ def ends_well(file: ImageFile) -> bool | None:
         return False
     ends = [end for begin, end in _ENDS.items() if head.startswith(begin)]
     return tail.endswith(ends[0]) if ends else None
+
+
+def _opens(file: ImageFile) -> bool:
+    """Tell whether the header is an image's, of a usual size."""
+    try:
+        Image.open(file.path).close()
+    except Exception:  # What OpenCV alone can read, or nothing can.
+        return False
+    return True
+
+
+def _is_lenient(dataset: BaseDataset, file: ImageFile) -> bool:
+    """Tell whether a pipeline makes something of a broken image."""
+    backends = [
+        getattr(transform, 'imdecode_backend', '')
+        for transform in dataset.pipeline.transforms
+        if _is_of_library(transform, 'LoadImageFromFile.transform')
+    ]
+    if file.is_mask or backends != ['cv2']:
+        return False
+    try:
+        pixels = np.fromfile(file.path, np.uint8)
+        return cv2.imdecode(pixels, cv2.IMREAD_COLOR) is not None
+    except cv2.error:
+        return False
 
 
 def explain_missing(path: str) -> str:
