@@ -20,9 +20,14 @@ from emo_mm.checks.compatibility import (
 )
 from emo_mm.checks.config import (
     check_data,
+    check_work_dir,
     describe_empty,
     effective_batch,
+    without_idle_workers,
 )
+from emo_mm.checks.data.reading import guard_reading
+from emo_mm.checks.data.samples import check_samples
+from emo_mm.checks.fields import check_fields
 from emo_mm.checks.model import (
     check_topk,
     check_widths,
@@ -109,6 +114,13 @@ class CheckedRunner(Runner):
         if seed is None and self._resumed is not None:
             seed = self._resumed.meta.get('seed')
         super().set_randomness(seed, *args, **kwargs)
+
+    @classmethod
+    def from_cfg(cls, cfg):
+        """Check the fields of this package's classes, then build."""
+        check_fields(cfg)
+        check_work_dir(cfg['work_dir'])
+        return super().from_cfg(cfg)
 
     def train(self):
         """Check, then train."""
@@ -212,9 +224,10 @@ class CheckedRunner(Runner):
     @staticmethod
     def build_dataloader(dataloader, *args, **kwargs):
         """Build a data loader that yields at least one batch."""
+        dataloader = without_idle_workers(dataloader)
         try:
             loader = Runner.build_dataloader(dataloader, *args, **kwargs)
-        except ValueError as error:
+        except (AssertionError, RuntimeError, ValueError) as error:
             text = describe_empty(dataloader.get('dataset'), error)
             if not text:
                 raise
@@ -241,6 +254,8 @@ class CheckedRunner(Runner):
             warning = check_num_classes(self._bare_model, dataset, field)
             if warning:
                 self.logger.warning(warning)
+            check_samples(dataset, field)
+            guard_reading(dataset, field)
             if not field.startswith('test'):  # It may have no annotations.
                 check_annotations(self._bare_model, dataset, field)
         for name, loop in self._loops().items():
