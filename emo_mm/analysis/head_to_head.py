@@ -44,7 +44,7 @@ def run_all(configs: Sequence[Path],
             validation.
     """
     for config in configs:
-        _check_validates(config)
+        _check_reports(config)
     results = []
     for seed in seeds:
         for config in configs:
@@ -53,15 +53,25 @@ def run_all(configs: Sequence[Path],
     return results
 
 
-def _check_validates(config: Path) -> None:
+def _check_reports(config: Path) -> None:
     """Raise a ValueError where there will be nothing to compare."""
+    cfg = Config.fromfile(config)
     missing = [
         field for field in ('val_cfg', 'val_dataloader', 'val_evaluator')
-        if Config.fromfile(config).get(field) is None
+        if cfg.get(field) is None
     ]
     if missing:
         raise ValueError(f'{config} has {" and ".join(missing)}=None: '
                          'without a validation there is nothing to compare.')
+    if not _keeps_curves(cfg) and 'LocalVisBackend' not in str(
+            cfg.get('visualizer')):
+        raise ValueError(f'{config} has default_hooks.curves=None and no '
+                         'LocalVisBackend among visualizer.vis_backends, so '
+                         'that no metrics are kept. Leave one of them in.')
+
+
+def _keeps_curves(cfg: Config) -> bool:
+    return (cfg.get('default_hooks') or {}).get('curves', {}) is not None
 
 
 def _run(config: Path, seed: int, folder: Path, options: list[str]) -> dict:
@@ -88,9 +98,10 @@ def _run(config: Path, seed: int, folder: Path, options: list[str]) -> dict:
                 '--resume',
                 '--cfg-options',
                 f'randomness.seed={seed}',
+                *options,
                 # It keeps the metrics, whatever the visualizer writes.
-                'default_hooks.curves.type=CurvesHook',
-                *options
+                *(['default_hooks.curves.type=CurvesHook']
+                  if _keeps_curves(cfg) else [])
             ],
             stdout=output,
             stderr=subprocess.STDOUT).returncode

@@ -7,10 +7,11 @@ from mmengine.config import Config
 from emo_mm.apis import find_config
 from emo_mm.datasets.shapes import generate_ade, generate_coco
 from emo_mm.engine import CheckedRunner
-from tests.helpers import forget_runs, write_image
+from tests.helpers import TINY, forget_runs, write_image
 
 NUMBERS = count()
 LIBRARIES = ('mmdet', 'mmseg', 'mmpretrain')
+WIDTH = TINY['widths'][-1]  # of the last two stages
 QUICK = dict(num_workers=0, persistent_workers=False, batch_size=2)
 
 
@@ -22,6 +23,9 @@ def _detector(folder):
         dataset = dataset.get('dataset', dataset)
         dataset.data_root = f'{folder}/'
     cfg.train_dataloader.dataset.times = 1
+    channels = (WIDTH, WIDTH, 64, 64, 64, 64)
+    cfg.model.neck.update(in_channels=channels[:2], out_channels=channels)
+    cfg.model.bbox_head.in_channels = channels
     path = f'{folder}/annotations/instances_val2017.json'
     cfg.val_evaluator.ann_file = cfg.test_evaluator.ann_file = path
     cfg.train_cfg.max_epochs = 2
@@ -39,6 +43,8 @@ def _segmenter(folder):
         dict(type='PackSegInputs')
     ]
     cfg.model.data_preprocessor.size = (64, 64)
+    for head in ('decode_head', 'auxiliary_head'):
+        cfg.model[head].update(in_channels=WIDTH, channels=16)
     for loop in ('val', 'test'):
         cfg[f'{loop}_dataloader'].dataset.pipeline[1].scale = (64, 64)
     cfg.train_cfg.update(max_iters=4, val_interval=2)
@@ -61,6 +67,7 @@ def _classifier(folder):
                       dict(type='PackInputs')])
     cfg.data_preprocessor.num_classes = cfg.model.head.num_classes = 3
     cfg.model.head.topk = (1, )
+    cfg.model.neck.in_channels = cfg.model.head.in_channels = WIDTH
     cfg.val_evaluator.topk = cfg.test_evaluator.topk = (1, )
     cfg.train_cfg.max_epochs = 2
     return cfg
@@ -80,7 +87,8 @@ def drawn(tmp_path_factory):
             cfg = _MAKE[library](tmp_path_factory.mktemp(library))
             for loop in ('train', 'val', 'test'):
                 cfg[f'{loop}_dataloader'].update(QUICK)
-            cfg.model.backbone.update(init_cfg=None, norm_eval=False)
+            cfg.model.backbone.update(
+                arch=TINY, init_cfg=None, norm_eval=False)
             cfg.randomness = dict(seed=0)
             made[library] = cfg
         return made[library]
