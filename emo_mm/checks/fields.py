@@ -76,9 +76,12 @@ def check_arguments(field: str, settings: dict, kind: type) -> None:
         if not _fits(value, hint):
             raise ValueError(f'{field}.{name}={value!r} must be '
                              f'{_describe(hint)}{_default(known[name])}.')
+    # What a class above it needs it may give itself.
+    own = inspect.signature(kind).parameters
     missing = [
-        name for name, parameter in known.items()
+        name for name, parameter in own.items()
         if parameter.default is parameter.empty
+        and parameter.kind != parameter.VAR_KEYWORD
         and name not in {*settings, *_GIVEN}
     ]
     if missing:
