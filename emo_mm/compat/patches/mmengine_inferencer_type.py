@@ -75,7 +75,7 @@ def _init(wrapped, instance, args, kwargs):
 
 def is_faulty(infer: Library) -> bool:
     """Have an inferencer without a config look for a function."""
-    found = []
+    found: list = []
 
     class Inferencer(infer.BaseInferencer):
         """One that ends where it has looked."""
