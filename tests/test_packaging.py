@@ -5,6 +5,7 @@ import sys
 import sysconfig
 import zipfile
 from collections import defaultdict
+from importlib.metadata import distributions
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ import yaml
 from emo_mm.libraries import LIBRARIES
 from tests.helpers import ROOT, run_mim
 from tests.imports import imports, modules
+from tools.misc import list_licenses
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -192,6 +194,22 @@ def test_mim_trains_and_tests_by_the_packages_name(installed, tmp_path):
     assert 'coco/bbox_mAP_50' in result.stdout
 
 
+def test_mim_publishes_what_a_runner_wrote(installed, tmp_path):
+    """Version 0.1 saved objects of mmengine."""
+    pytest.importorskip('mmdet')
+    old = ROOT / 'tests/golden/emo_mm_0.1.0_epoch_1.pth'
+    result = run_mim(
+        tmp_path,
+        'run',
+        'mmdet',
+        'publish_model',
+        old,
+        'small.pth',
+        python=installed)
+    assert result.returncode == 0
+    assert len(list(tmp_path.glob('small*.pth'))) == 1
+
+
 def test_a_config_can_build_on_ours_once_emo_mm_is_imported(
         installed, tmp_path):
     config = tmp_path / 'mine.py'
@@ -209,6 +227,50 @@ def test_versions_agree(wheel):
     citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
     assert citation['version'] == version
     assert f'## {version} ' in (ROOT / 'CHANGELOG.md').read_text()
+
+
+# --- Licenses and pip check --------------------------------------------------
+def test_every_pinned_distribution_has_its_license_listed():
+    names = list_licenses.read_names((ROOT / 'constraints.txt').read_text())
+    page = (ROOT / 'docs/licenses.md').read_text()
+    licenses = dict(list_licenses.ROW.findall(page))
+    del licenses['distribution']  # the heading
+    assert list(licenses) == names, (
+        'python tools/misc/list_licenses.py writes the page anew')
+    assert page == list_licenses.make_page(names, licenses)
+
+
+@pytest.mark.parametrize('metadata, license', [
+    ('License-Expression: MIT', 'MIT'),
+    ('License: BSD', 'BSD'),
+    ('Classifier: License :: OSI Approved :: MIT License', 'MIT License'),
+    ('License: UNKNOWN\nClassifier: License :: Public Domain',
+     'Public Domain'),
+    ('License: The whole\n        text', 'Some License'),
+    ('', 'Some License'),
+])
+def test_license_of_a_distribution(metadata, license, tmp_path):
+    info = tmp_path / 'some_name-1.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text(f'Name: some_name\n{metadata}\n')
+    (info / 'LICENSE').write_text('\nCopyright of me\n\nSome License\n')
+    (info / 'RECORD').write_text(f'{info.name}/LICENSE,,\n')
+    found = list_licenses.list_licenses(['some-name'], [str(tmp_path)])
+    assert found == {'some-name': license}
+
+
+def test_a_license_that_is_not_known_is_said():
+    with pytest.raises(ValueError, match='b: not installed, or without'):
+        list_licenses.make_page(['a', 'b'], dict(a='MIT'))
+
+
+def test_nothing_is_broken_with_either_mmcv():
+    """No distribution asks for mmcv-lite, so the full one may replace it."""
+    subprocess.run([sys.executable, '-m', 'pip', 'check'], check=True)
+    for distribution in distributions():
+        for line in distribution.requires or ():
+            if re.match(r'mmcv\b', line):
+                assert 'extra ==' in line, distribution.metadata['Name']
 
 
 # --- Declared dependencies --------------------------------------------------

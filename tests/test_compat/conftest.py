@@ -5,13 +5,11 @@ import sys
 
 import pytest
 
-# Small data sets, one for each library.
-from tests.test_mim.conftest import (  # noqa: F401
-    ade,
-    coco,
-    folder_of,
-    imagenet,
-)
+from tests.test_mim import conftest as small_data
+
+# Each library's, and the fixture that finds them.
+ade, coco, imagenet = small_data.ade, small_data.coco, small_data.imagenet
+folder_of = small_data.folder_of
 
 
 @pytest.fixture

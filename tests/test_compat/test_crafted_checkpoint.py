@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.model import BaseModule
 from mmengine.runner import Runner, load_checkpoint
@@ -185,6 +186,56 @@ FUNCTIONS = [
 def test_function(function, kind, crafted):
     with pytest.raises(pickle.UnpicklingError, match='was not loaded'):
         function(crafted if kind == 'file' else URL)
+
+
+# mmengine runs the text of a config that a checkpoint holds.
+TEXTS = [
+    'open({path!r}, "w")', 'x = open({path!r}, "w")',
+    'x = open\nx({path!r}, "w")', 'import os\nos.mkdir({path!r})',
+    'x = __builtins__["open"]({path!r}, "w")',
+    'x = [open(y, "w") for y in [{path!r}]]', 'x = f"{{open({path!r}, 1)}}"',
+    'x = (lambda y: open(y, "w"))({path!r})', '_base_ = {path!r}',
+    'x = "{{{{$NONE:1}}}}"', 'x = dict.__base__.__subclasses__()',
+    'def x(): pass', 'x = str.mro\ny = x()'
+]
+
+
+@pytest.mark.parametrize('where', ['cfg', 'config', 'hub'])
+@pytest.mark.parametrize('text', TEXTS)
+def test_text_of_a_config(text, where, tmp_path):
+    text = text.format(path=str(tmp_path / 'ran'))
+    hub = dict(runtime_info=dict(cfg=text))
+    torch.save(
+        dict(message_hub=hub) if where == 'hub' else dict(meta={where: text}),
+        tmp_path / 'a.pth')
+    with pytest.raises(pickle.UnpicklingError, match='was not loaded'):
+        read_checkpoint(str(tmp_path / 'a.pth'))
+
+
+@pytest.mark.parametrize('text', [
+    Config.fromfile(CONFIG_OF['mmdet']).pretty_text, 'not Python', '',
+    'max = [1, -2.5e3, (None, True), "{{x}}"]',
+    'x = dict(a=inf, b=array([1]), dtype=torch.float32)\ny = x', '"""Doc."""'
+])
+def test_text_of_values(text, tmp_path):
+    torch.save(dict(meta=dict(cfg=text)), tmp_path / 'a.pth')
+    assert read_checkpoint(str(tmp_path / 'a.pth'))['meta']['cfg'] == text
+
+
+@pytest.mark.parametrize('type_', [
+    "'builtins.open', file={path!r}, mode='w'",
+    "'mmengine.fileio.dump', obj=1, file={path!r}, file_format='json'",
+    "'torch.save', obj=1, f={path!r}",
+])
+def test_type_in_a_checkpoints_config(type_, tmp_path):
+    """Given to an inferencer without a config."""
+    from mmdet.apis import DetInferencer
+    type_ = type_.format(path=str(tmp_path / 'ran'))
+    text = f"default_scope = 'mmdet'\nmodel = dict(type={type_})"
+    torch.save(dict(state_dict={}, meta=dict(cfg=text)), tmp_path / 'a.pth')
+    with pytest.raises(pickle.UnpicklingError, match='which no registry has'):
+        DetInferencer(weights=str(tmp_path / 'a.pth'), device='cpu')
+    assert not (tmp_path / 'ran').exists()
 
 
 def test_what_a_loader_calls(crafted):

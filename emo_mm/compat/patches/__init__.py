@@ -21,6 +21,7 @@ _NAMES = (
     'mmengine_checkpoint',
     'mmengine_ddp_cpu',
     'mmengine_dist_cpu',
+    'mmengine_inferencer_type',
     'mmpretrain_inferencer_names',
     'mmpretrain_retrieval_in1d',
     'mmpretrain_transformers',

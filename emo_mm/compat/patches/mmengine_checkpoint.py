@@ -15,6 +15,7 @@ Ended by: a release that loads them with ``weights_only=True``. The merged
 
 Here ``weights_only`` is True whatever the library asks for, and what the
 libraries' checkpoints hold besides tensors is on torch's list of what is safe.
+So is the text of a config that they hold, which mmengine runs, if it is one.
 If this cannot be ensured, checkpoints are not loaded at all.
 """
 import pickle
@@ -33,6 +34,7 @@ import wrapt
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 
+from .config_text import find_code
 from .registry import Library, Patch, replaced
 
 # One character code per boolean, integer and floating dtype; 'U', of text,
@@ -47,6 +49,10 @@ SERVED: dict[type, tuple[str, ...]] = {
 # Functions of the module that read a file for others, as far as a release has
 # them.
 READERS = ('load_url', '_safe_torch_load')
+
+# Where a checkpoint may have the text of a config, which mmengine runs.
+CONFIGS = (('meta', 'cfg'), ('meta', 'config'), ('message_hub', 'runtime_info',
+                                                 'cfg'))
 
 # How the weights-only unpickler names what it refuses.
 REFUSED = re.compile(r'(?:GLOBAL|unrecognized function|but got) (<.+?>|\S+)')
@@ -151,8 +157,23 @@ def explained_refusal(filename: Any) -> Iterator[None]:
 def _load_checkpoint(wrapped, instance, args, kwargs):
     # The name of the first argument depends on the function.
     filename = args[0] if args else next(iter(kwargs.values()))
-    with explained_refusal(filename), _weights_only():
-        return wrapped(*args, **kwargs)
+    with explained_refusal(filename):
+        with _weights_only():
+            loaded = wrapped(*args, **kwargs)
+        _check_configs(loaded)
+    return loaded
+
+
+def _check_configs(checkpoint: Any) -> None:
+    """Refuse the text of a config that is more than values."""
+    for path in CONFIGS:
+        text = checkpoint
+        for key in path:
+            text = text.get(key) if isinstance(text, dict) else None
+        code = find_code(text) if isinstance(text, str) else None
+        if code is not None:
+            raise pickle.UnpicklingError(
+                f'Unsupported GLOBAL <{code} in {".".join(path)}>')
 
 
 class _Code:

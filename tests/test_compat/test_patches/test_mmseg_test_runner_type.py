@@ -52,8 +52,7 @@ class HandsOver:
 
 
 @pytest.mark.parametrize('build', [Runner.from_cfg, RUNNERS.build])
-@pytest.mark.parametrize('named',
-                         ['Runner', 'mmengine.Runner', 'HandsOver'])
+@pytest.mark.parametrize('named', ['Runner', 'mmengine.Runner', 'HandsOver'])
 def test_the_plain_runner_is_built(tmp_path, build, named):
     """As `mim train` asks the registry, and mmseg's `mim test` the class."""
     cfg = ConfigDict(
