@@ -111,6 +111,8 @@ def _parameters(kind: type) -> tuple[dict, dict, bool]:
     for base in kind.__mro__:
         if '__init__' not in vars(base):
             continue
+        if base is object:
+            return known, hints, False
         if known and not base.__module__.startswith(
             ('emo_mm.', 'mmengine.optim')):
             return known, hints, True
