@@ -24,6 +24,7 @@ _REGISTRIES = (MODELS, DATASETS, TRANSFORMS, DATA_SAMPLERS, PARAM_SCHEDULERS,
 # What mmengine adds, and what its registries take.
 _GIVEN = {'optimizer', 'end', 'sampler', 'batch_size'}
 _OF_REGISTRY = {'type', '_scope_', 'convert_to_iter_based'}
+_OPEN = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 _NAMES = {
     int: 'an int',
     float: 'a number',
@@ -76,10 +77,12 @@ def check_arguments(field: str, settings: dict, kind: type) -> None:
         if not _fits(value, hint):
             raise ValueError(f'{field}.{name}={value!r} must be '
                              f'{_describe(hint)}{_default(known[name])}.')
+    # What a parent needs, the class itself hands over.
+    own = inspect.signature(kind).parameters.values()
     missing = [
-        name for name, parameter in known.items()
-        if parameter.default is parameter.empty
-        and name not in {*settings, *_GIVEN}
+        parameter.name for parameter in own
+        if parameter.default is parameter.empty and parameter.kind not in _OPEN
+        and parameter.name not in {*settings, *_GIVEN}
     ]
     if missing:
         raise ValueError(f'{field} has no {" and no ".join(missing)}, which '
@@ -120,8 +123,7 @@ def _parameters(kind: type) -> tuple[dict, dict, bool]:
         parameters = list(signature.parameters.values())[1:]
         own_hints = get_type_hints(base.__init__)  # type: ignore[misc]
         for parameter in parameters:
-            if parameter.kind not in (parameter.VAR_KEYWORD,
-                                      parameter.VAR_POSITIONAL):
+            if parameter.kind not in _OPEN:
                 known.setdefault(parameter.name, parameter)
                 if parameter.name in own_hints:
                     hints.setdefault(parameter.name, own_hints[parameter.name])
