@@ -324,6 +324,20 @@ def check_work_dir(work_dir) -> None:
             'another folder: --work-dir PATH') from error
 
 
+def check_load_from(load_from) -> None:
+    """Check that a local checkpoint is there.
+
+    Raises:
+        FileNotFoundError: If it is not.
+    """
+    if load_from is None or isinstance(load_from, str) and (re.match(
+            r'\w+:', load_from) or Path(load_from).is_file()):
+        return
+    raise FileNotFoundError(
+        f'load_from={load_from!r} is no file. Give the path of a checkpoint, '
+        "a URL, or 'emo://5m' (1m, 2m, 6m) for the published weights.")
+
+
 # --- Data loaders -----------------------------------------------------------
 def without_idle_workers(dataloader):
     """Leave out what concerns workers where ``num_workers`` is 0.

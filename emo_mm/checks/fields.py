@@ -24,6 +24,7 @@ _REGISTRIES = (MODELS, DATASETS, TRANSFORMS, DATA_SAMPLERS, PARAM_SCHEDULERS,
 # What mmengine adds, and what its registries take.
 _GIVEN = {'optimizer', 'end', 'sampler', 'batch_size'}
 _OF_REGISTRY = {'type', '_scope_', 'convert_to_iter_based'}
+_OPEN = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 _NAMES = {
     int: 'an int',
     float: 'a number',
@@ -76,13 +77,12 @@ def check_arguments(field: str, settings: dict, kind: type) -> None:
         if not _fits(value, hint):
             raise ValueError(f'{field}.{name}={value!r} must be '
                              f'{_describe(hint)}{_default(known[name])}.')
-    # What a class above it needs it may give itself.
-    own = inspect.signature(kind).parameters
+    # What a parent needs, the class itself hands over.
+    own = inspect.signature(kind).parameters.values()
     missing = [
-        name for name, parameter in own.items()
-        if parameter.default is parameter.empty
-        and parameter.kind != parameter.VAR_KEYWORD
-        and name not in {*settings, *_GIVEN}
+        parameter.name for parameter in own
+        if parameter.default is parameter.empty and parameter.kind not in _OPEN
+        and parameter.name not in {*settings, *_GIVEN}
     ]
     if missing:
         raise ValueError(f'{field} has no {" and no ".join(missing)}, which '
@@ -114,6 +114,8 @@ def _parameters(kind: type) -> tuple[dict, dict, bool]:
     for base in kind.__mro__:
         if '__init__' not in vars(base):
             continue
+        if base is object:
+            return known, hints, False
         if known and not base.__module__.startswith(
             ('emo_mm.', 'mmengine.optim')):
             return known, hints, True
@@ -121,8 +123,7 @@ def _parameters(kind: type) -> tuple[dict, dict, bool]:
         parameters = list(signature.parameters.values())[1:]
         own_hints = get_type_hints(base.__init__)  # type: ignore[misc]
         for parameter in parameters:
-            if parameter.kind not in (parameter.VAR_KEYWORD,
-                                      parameter.VAR_POSITIONAL):
+            if parameter.kind not in _OPEN:
                 known.setdefault(parameter.name, parameter)
                 if parameter.name in own_hints:
                     hints.setdefault(parameter.name, own_hints[parameter.name])

@@ -20,6 +20,7 @@ from emo_mm.checks.compatibility import (
 )
 from emo_mm.checks.config import (
     check_data,
+    check_load_from,
     check_work_dir,
     describe_empty,
     effective_batch,
@@ -120,6 +121,7 @@ class CheckedRunner(Runner):
         """Check the fields of this package's classes, then build."""
         check_fields(cfg)
         check_work_dir(cfg['work_dir'])
+        check_load_from(cfg.get('load_from'))
         return super().from_cfg(cfg)
 
     def train(self):

@@ -295,6 +295,9 @@ def explain_unreadable(checkpoint: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if isinstance(error, AttributeError) and 'items' in str(error):
+            raise ValueError(f'checkpoint={checkpoint!r} holds no dict of '
+                             'tensors. Name another file.') from error
         if not Path(checkpoint).is_file() or zipfile.is_zipfile(checkpoint):
             raise
         raise ValueError(

@@ -294,6 +294,15 @@ def good_data() -> Iterator[Path]:
         yield Path(folder, 'data')
 
 
+@contextlib.contextmanager
+def _without_reports() -> Iterator[None]:
+    """Leave out what a run writes of itself, which takes most of the time."""
+    with mock.patch('mmengine.runner.runner.collect_env', dict), mock.patch(
+            'mmengine.config.Config.pretty_text',
+            ''), mock.patch('mmengine.dataset.base_dataset.gc.collect'):
+        yield
+
+
 def run_case(case: Case, good: Path) -> Outcome:
     """Run a case on a copy of the good data."""
     forget_runs()
@@ -305,8 +314,7 @@ def run_case(case: Case, good: Path) -> Outcome:
         started = _Started()
         printed, runner = io.StringIO(), None
         try:
-            with contextlib.redirect_stdout(printed), mock.patch(
-                    'mmengine.runner.runner.collect_env', dict):
+            with contextlib.redirect_stdout(printed), _without_reports():
                 runner = CheckedRunner.from_cfg(cfg)
                 runner.register_hook(started)
                 getattr(runner, case.loop)()
