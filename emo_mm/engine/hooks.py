@@ -58,6 +58,7 @@ class CurvesHook(Hook):
                              'must be True or False.')
         self.val_loss = val_loss
         self._records: list[dict] = []
+        self._num_plotted = 0
         self._losses: ValidationLoss | None = None
         self._has_no_loss = False
 
@@ -174,8 +175,10 @@ class CurvesHook(Hook):
                 file.write(json.dumps(self._records[-1]) + '\n')
 
     def _plot(self, runner: Runner) -> None:
-        plot_curves(
-            curves_of(self._records), Path(runner.work_dir, 'curves.png'))
+        if len(self._records) > self._num_plotted:
+            self._num_plotted = len(self._records)
+            plot_curves(
+                curves_of(self._records), Path(runner.work_dir, 'curves.png'))
 
 
 def _logger_hook(runner: Runner) -> LoggerHook | None:
