@@ -4,8 +4,8 @@
   ``emo_mm/.mim``, where MIM and mmengine look for those of a plugin. An
   editable install has none: both would look in site-packages, where a folder
   ``emo_mm`` hides the package in the checkout.
-* ``emo_mm/compat/mmcv_hook.py``, which says why, also lies in site-packages
-  itself, beside a ``.pth`` file that imports it.
+* The hooks of ``emo_mm/compat``, which say why, also lie in site-packages
+  itself, each beside a ``.pth`` file that imports it.
 """
 from pathlib import Path
 
@@ -14,12 +14,11 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 MIM_ITEMS = ('configs', 'tools', 'model-index.yml')
-HOOK = ROOT / 'emo_mm' / 'compat' / 'mmcv_hook.py'
-HOOK_MODULE = '_emo_mm_mmcv_hook'
+HOOKS = ('mmcv_hook', 'publish_hook')
 
 
-class BuildWithMimAndHook(build_py):
-    """Build the package, ``emo_mm/.mim`` and the hook."""
+class BuildWithMimAndHooks(build_py):
+    """Build the package, ``emo_mm/.mim`` and the hooks."""
 
     def run(self):
         super().run()
@@ -30,9 +29,12 @@ class BuildWithMimAndHook(build_py):
             site = Path(self.build_lib)
             for item in MIM_ITEMS:
                 self._place_mim(ROOT / item, site / 'emo_mm' / '.mim')
-        self._place(HOOK, site / f'{HOOK_MODULE}.py')
-        pth = site / f'{HOOK_MODULE}.pth'
-        pth.write_text(f'import {HOOK_MODULE}\n', encoding='utf-8')
+        for hook in HOOKS:
+            module = f'_emo_mm_{hook}'
+            self._place(ROOT / 'emo_mm' / 'compat' / f'{hook}.py',
+                        site / f'{module}.py')
+            (site / f'{module}.pth').write_text(
+                f'import {module}\n', encoding='utf-8')
 
     def _place_mim(self, item, mim):
         for source in [item, *item.rglob('*')]:
@@ -44,4 +46,4 @@ class BuildWithMimAndHook(build_py):
         self.copy_file(str(source), str(target))
 
 
-setup(cmdclass={'build_py': BuildWithMimAndHook})
+setup(cmdclass={'build_py': BuildWithMimAndHooks})

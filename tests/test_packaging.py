@@ -77,7 +77,7 @@ def files_of(folder):
     }
 
 
-def test_wheel_carries_the_package_configs_tools_and_the_hook(wheel):
+def test_wheel_carries_the_package_configs_tools_and_the_hooks(wheel):
     names = {
         name
         for name in zipfile.ZipFile(wheel).namelist()
@@ -87,8 +87,8 @@ def test_wheel_carries_the_package_configs_tools_and_the_hook(wheel):
     assert names == {
         *files_of('emo_mm'),
         *(f'emo_mm/.mim/{name}' for name in for_mim),
-        '_emo_mm_mmcv_hook.py',
-        '_emo_mm_mmcv_hook.pth',
+        *(f'_emo_mm_{hook}.{suffix}' for hook in ('mmcv_hook', 'publish_hook')
+          for suffix in ('py', 'pth')),
     }
 
 

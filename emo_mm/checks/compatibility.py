@@ -21,6 +21,7 @@ from .data.findings import Finding
 from .data.images import read_image
 from .data.labels import check_image_labels
 from .data.masks import check_masks
+from .data.samples import spread_samples
 from .data.sources import Source, classes_of, count_classes
 
 __all__ = [
@@ -144,13 +145,13 @@ def check_annotations(model: nn.Module, dataset, field: str) -> None:
     count = count_classes(model)
     source = Source(field, dataset=data, num_classes=count)
     if hasattr(data, 'get_gt_labels'):
-        source.samples = _spread_samples(data, _NUM_LABELS)
+        source.samples = spread_samples(data, _NUM_LABELS)
         _raise_first(
             field, check_image_labels(source),
             f'With model.head.num_classes={count}, labels go from 0 to '
             f'{count - 1}. Correct ann_file or the field.')
     elif hasattr(data, 'reduce_zero_label'):
-        source.samples = _spread_samples(data, _NUM_MASKS)
+        source.samples = spread_samples(data, _NUM_MASKS)
         masks = filter(None, map(source.mask_file, source.samples))
         _raise_first(
             field,
@@ -178,12 +179,3 @@ def _innermost(dataset):
         if inner is None:
             return dataset
         dataset = inner
-
-
-def _spread_samples(dataset: BaseDataset, limit: int) -> list[dict]:
-    """Return up to ``limit`` samples, the first and the last among them."""
-    # Not len(): with num_batch_per_epoch that is what mmengine will draw.
-    count = BaseDataset.__len__(dataset)
-    number = min(count, limit)
-    indices = [i * (count - 1) // max(1, number - 1) for i in range(number)]
-    return [dataset.get_data_info(i) for i in indices]

@@ -4,16 +4,37 @@ Each raises a ValueError or FileNotFoundError that names the config's field,
 its value and the remedy.
 """
 import inspect
-import json
+import logging
+import re
+import tempfile
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
 from mmengine.config import ConfigDict
+from mmengine.logging import print_log
 
 from emo_mm.apis import leaf_datasets, type_of
 
+from .data.coco import NO_MASK, check_loop, forget_files, read_coco
+from .data.findings import summarize
+
 # Progress of a schedule; everything else in its state is a setting.
 _PROGRESS = {'last_step', '_global_step', '_last_value', 'verbose'}
+
+# Arguments of torch's DataLoader that only workers have a use for.
+_OF_WORKERS = {
+    'multiprocessing_context', 'persistent_workers', 'prefetch_factor',
+    'timeout'
+}
+
+# Types that data sets of all three libraries take.
+_DATASET_FIELDS = dict(
+    data_root=(str, type(None)),
+    ann_file=(str, ),
+    data_prefix=(dict, str, type(None)),
+    metainfo=(dict, type(None)),
+    pipeline=(list, tuple))
 
 
 # --- Data -------------------------------------------------------------------
@@ -30,9 +51,12 @@ def check_data(cfg: ConfigDict, loop: str) -> None:
     """
     dataloader = cfg.get(f'{loop}_dataloader')
     if isinstance(dataloader, dict):
+        check_loader(f'{loop}_dataloader', dataloader)
         for field, dataset in leaf_datasets(
                 dataloader.get('dataset'), f'{loop}_dataloader.dataset'):
+            check_class_names(field, dataset)
             check_paths(field, dataset)
+            check_list(field, dataset)
             check_classes(field, dataset)
     evaluators = cfg.get(f'{loop}_evaluator')
     if isinstance(evaluators, dict):
@@ -41,6 +65,84 @@ def check_data(cfg: ConfigDict, loop: str) -> None:
         if isinstance(evaluator, dict):
             _check_exists(f'{loop}_evaluator.ann_file',
                           evaluator.get('ann_file'))
+    check_coco_files(cfg, loop)
+    forget_files()
+
+
+def check_coco_files(cfg: ConfigDict, loop: str) -> None:
+    """Look for annotations that would end a run, and log what is left out.
+
+    Raises:
+        ValueError: If the run cannot go on with them.
+    """
+    told = defaultdict(list)
+    for field, finding in check_loop(cfg, loop):
+        if (finding.stops or finding.level == 'error'
+                or 'mmdet leaves' in finding.kind):
+            told[field].append(finding)
+    for field, findings in told.items():
+        fatal = [finding for finding in findings if finding.stops]
+        if fatal:
+            remedy = 'Correct the file, or take these entries out of it.'
+            if NO_MASK in [finding.kind for finding in fatal]:
+                remedy += (" Boxes alone need with_mask=False and metric="
+                           "'bbox'.")
+            raise ValueError(
+                f'{field}:\n{summarize(fatal)}\n{remedy} tools/misc/'
+                'check_dataset.py lists all.')
+        print_log(
+            f'{field}: these do not count in this run.\n'
+            f'{summarize(findings, max_shown=2)}',
+            logger='current',
+            level=logging.WARNING)
+
+
+def check_loader(field: str, loader: dict) -> None:
+    """Check numbers of a data loader, and that it has data.
+
+    Raises:
+        ValueError: If one cannot be used.
+    """
+    for name, lowest in dict(batch_size=1, num_workers=0).items():
+        value = loader.get(name)
+        if value is not None and (not isinstance(value, int)
+                                  or value < lowest):
+            raise ValueError(f'{field}.{name}={value!r} must be an int of at '
+                             f'least {lowest}.')
+    dataset = loader.get('dataset')
+    if not isinstance(dataset, dict):
+        return  # one that is built already, or an error of mmengine's
+    if not any(leaf_datasets(dataset, '')):
+        raise ValueError(f'{field}.dataset has an empty list of datasets. '
+                         'Name one at least.')
+    for name, leaf in leaf_datasets(dataset, f'{field}.dataset'):
+        if 'type' not in leaf:
+            raise ValueError(f'{name} has no type, such as CocoDataset.')
+        for key, kinds in _DATASET_FIELDS.items():
+            if key in leaf and not isinstance(leaf[key], kinds):
+                names = ' or '.join(kind.__name__ for kind in kinds)
+                raise ValueError(f'{name}.{key}={leaf[key]!r} must be of type '
+                                 f'{names}.')
+
+
+def check_class_names(field: str, dataset: dict) -> None:
+    """Check that names of classes are a list, or the path of a file.
+
+    Raises:
+        ValueError: If they are neither.
+    """
+    for name, parent in (('metainfo.classes', dataset.get('metainfo')),
+                         ('classes', dataset)):
+        classes = (parent or {}).get('classes')
+        if classes is None or isinstance(classes, (list, tuple)):
+            continue
+        if not isinstance(classes, str):
+            raise ValueError(f'{field}.{name}={classes!r} must be a list of '
+                             'names.')
+        if '://' not in classes and not Path(classes).expanduser().is_file():
+            raise ValueError(f'{field}.{name}={classes!r} is one string and '
+                             f'not a file. A single class is ({classes!r}, ), '
+                             'with a comma.')
 
 
 def check_paths(field: str, dataset: dict) -> None:
@@ -61,6 +163,38 @@ def check_paths(field: str, dataset: dict) -> None:
         prefixes = dict(img_path=prefixes)
     for key, prefix in prefixes.items():
         _check_exists(f'{field}.data_prefix.{key}', prefix, root)
+
+
+def check_list(field: str, dataset: dict) -> None:
+    """Check the lines of a list of images, 'name label' for a classifier.
+
+    Raises:
+        ValueError: If a line is of another form, or the file is no text.
+    """
+    path = Path(
+        dataset.get('data_root') or '', str(dataset.get('ann_file') or ''))
+    reader = _definer(type_of(dataset), 'load_data_list')
+    if reader not in ('CustomDataset', 'BaseSegDataset') or not path.is_file():
+        return
+    try:
+        lines = path.read_text(encoding='utf-8').splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{field}.ann_file={dataset["ann_file"]!r}: {error}. '
+                         f'Save {path} as UTF-8.') from error
+    if reader == 'BaseSegDataset' or not dataset.get('with_label', True):
+        return
+    for number, line in enumerate(lines, 1):
+        if not re.fullmatch(r'\s*\S.* [+-]?\d+\s*', line):
+            raise ValueError(
+                f'{field}.ann_file={dataset["ann_file"]!r}: line {number} of '
+                f'{path} is {line!r}, not a name, a space and the number of a '
+                'class.')
+
+
+def _definer(data_type: type, method: str) -> str:
+    """Return the name of the class that a class has a method from."""
+    definers = (c for c in data_type.__mro__ if method in vars(c))
+    return next(definers, type).__name__
 
 
 def _downloads(dataset: dict) -> bool:
@@ -113,55 +247,56 @@ def _labels_as_coco(data_type: type) -> bool:
 
     A class derived from it may order its categories in another way.
     """
-    readers = (c for c in data_type.__mro__ if 'load_data_list' in vars(c))
-    return next(readers, type).__name__ == 'CocoDataset'
+    return _definer(data_type, 'load_data_list') == 'CocoDataset'
 
 
 def _configured_classes(field: str, dataset: dict) -> list[str]:
     """Return class names as the data set will see them."""
     metainfo = dataset.get('metainfo') or {}
-    classes = metainfo.get('classes')
     if 'CLASSES' in metainfo:
         raise ValueError(f'{field}.metainfo.CLASSES is not read since mmdet '
                          '3. Name it classes, in lower case.')
-    if isinstance(classes, str) and not Path(classes).is_file():
-        raise ValueError(f'{field}.metainfo.classes={classes!r} is one string '
-                         f'and not a file. A single class is ({classes!r}, ), '
-                         'with a comma.')
     loaded = type_of(dataset)._load_metainfo(dict(metainfo))  # type: ignore
     return list(loaded.get('classes', ()))
 
 
 def read_categories(ann_file: Path) -> list[str]:
     """Return the names of a COCO file's categories, in the file's order."""
-    try:
-        content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{ann_file} is no JSON file, or was cut short: '
-                         f'{error}.') from error
-    if not isinstance(content, dict) or 'categories' not in content:
+    content = read_coco(ann_file)
+    categories = content.get('categories') if isinstance(content,
+                                                         dict) else None
+    if not isinstance(categories, list):
         raise ValueError(f'{ann_file} has no list "categories": it is not a '
                          'COCO annotation file.')
-    return [category['name'] for category in content['categories']]
+    try:
+        return [category['name'] for category in categories]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f'{ann_file}: each of "categories" must be an object '
+                         'with id and name.') from error
 
 
-def describe_empty(dataset, error: ValueError) -> str:
-    """Explain the error of a data set that finds no samples.
+def describe_empty(dataset, error: Exception) -> str:
+    """Explain the error of a data set that finds no samples or classes.
 
     Args:
         dataset (dict): Its config.
-        error (ValueError): What mmengine raised, which does not explain it.
+        error (Exception): What the library raised, which names no field.
 
     Returns:
         str: A text that names the fields, or '' for any other error.
     """
-    if 'need at least one array to concatenate' not in str(error):
+    what, advice = 'finds no samples', (
+        'It leaves out what has no annotations of its classes, and what has '
+        'other suffixes')
+    if 'number of subfolders' in str(error):
+        what, advice = 'takes folders for classes', f'{error}'
+    elif ('need at least one array to concatenate' not in str(error)
+          and 'Found 0 files' not in str(error)):
         return ''
     return '; '.join(
-        f'{data["type"]} finds no samples with data_root='
-        f'{data.get("data_root")!r}, ann_file={data.get("ann_file")!r}, '
-        f'data_prefix={dict(data.get("data_prefix") or {})}. It leaves out '
-        'what has no annotations of its classes, and what has other suffixes'
+        f'{data["type"]} {what} with data_root={data.get("data_root")!r}, '
+        f'ann_file={data.get("ann_file")!r}, data_prefix='
+        f'{data.get("data_prefix")!r}. {advice}'
         for _, data in leaf_datasets(dataset, ''))
 
 
@@ -170,6 +305,38 @@ def shorten(values: Iterable, limit: int = 8) -> str:
     values = list(values)
     more = f' and {len(values) - limit} more' if len(values) > limit else ''
     return ', '.join(map(repr, values[:limit])) + more
+
+
+# --- Output ------------------------------------------------------------------
+def check_work_dir(work_dir) -> None:
+    """Check that a run can write to its folder.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    try:
+        Path(work_dir).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=work_dir):
+            pass
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'work_dir={work_dir!r}: a run cannot write there: {error}. Name '
+            'another folder: --work-dir PATH') from error
+
+
+# --- Data loaders -----------------------------------------------------------
+def without_idle_workers(dataloader):
+    """Leave out what concerns workers where ``num_workers`` is 0.
+
+    torch refuses these settings there, with the names of its own arguments.
+    Changing one number is enough to debug a pipeline.
+    """
+    if not isinstance(dataloader, dict) or dataloader.get('num_workers', 0):
+        return dataloader
+    return type(dataloader)({
+        key: value
+        for key, value in dataloader.items() if key not in _OF_WORKERS
+    })
 
 
 # --- Batch and learning rate -------------------------------------------------

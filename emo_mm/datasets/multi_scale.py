@@ -111,6 +111,8 @@ class MultiScaleDataset(Dataset):
         self.dataset = dataset
         if isinstance(dataset, dict):
             self.dataset = DATASETS.build(dataset)
+        self._add_scale = _AddBatchScale()
+        self.dataset.pipeline.transforms.insert(0, self._add_scale)
         if not lazy_init:
             self.full_init()
 
@@ -133,9 +135,16 @@ class MultiScaleDataset(Dataset):
                 f'MultiScaleDataset was asked for {item!r}, not for (index, '
                 'size). Set train_dataloader.batch_sampler='
                 "dict(type='MultiScaleBatchSampler').")
-        index, size = item
-        info = self.dataset.get_data_info(index)
-        return self.dataset.pipeline(dict(info, batch_scale=size))
+        index, self._add_scale.size = item
+        return self.dataset[index]
+
+
+class _AddBatchScale:
+    """Tell the rest of the pipeline the size of the batch, in pixels."""
+    size = 0
+
+    def __call__(self, results: dict) -> dict:
+        return dict(results, batch_scale=self.size)
 
 
 @TRANSFORMS.register_module()

@@ -220,25 +220,17 @@ class ResumableIterBasedTrainLoop(_Resumable, IterBasedTrainLoop):
 
     def __init__(self, runner, dataloader, *args, **kwargs):
         loader = self._built_loader(runner, dataloader, endless=True)
-        # mmengine's loop begins to read data when it is built.
-        start = runner.resumed_iter
-        self._read_iter = start if self._read_from(loader, start) else 0
-        super().__init__(runner, loader, *args, **kwargs)
-
-    @staticmethod
-    def _read_from(loader: DataLoader, iteration: int) -> bool:
-        sampler = loader.batch_sampler
-        if not isinstance(sampler, SeededBatchSampler):
-            return False
-        sampler.iteration = sampler.skip = iteration
-        return True
+        # mmengine's loop reads from it when it is built, before it is known
+        # where to begin, and before the data set is checked.
+        super().__init__(runner, _Unread(loader.dataset), *args, **kwargs)
+        self.dataloader = loader
 
     def run(self):
         """Train, after a validation that the interrupted run owes."""
         self._begin()
         # The whole training is one epoch to the hooks.
         self.runner.call_hook('before_train_epoch')
-        self._find_place()
+        self.dataloader_iterator = self._batches()
         self._validate(self._iter, self._max_iters)
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
@@ -249,14 +241,25 @@ class ResumableIterBasedTrainLoop(_Resumable, IterBasedTrainLoop):
         self.runner.call_hook('after_train')
         return self.runner.model
 
-    def _find_place(self) -> None:
-        """Go to the first batch, if the loop was built for another."""
-        if self._read_iter == self._iter:
-            return
-        reads = self._read_from(self.dataloader, self._iter)
-        self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
-        for _ in range(0 if reads else self._iter):
-            next(self.dataloader_iterator)
+    def _batches(self) -> Iterator:
+        sampler = self.dataloader.batch_sampler
+        if isinstance(sampler, SeededBatchSampler):
+            sampler.iteration = sampler.skip = self._iter
+            return iter(self.dataloader)
+        batches = _InfiniteDataloaderIterator(self.dataloader)
+        for _ in range(self._iter):
+            next(batches)
+        return batches
+
+
+class _Unread:
+    """Stand in for a loader that is not to be read from yet."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __iter__(self) -> Iterator:
+        return iter(())
 
 
 def make_resumable(loop):

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS, RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
@@ -20,8 +20,19 @@ from emo_mm.checks.compatibility import (
 )
 from emo_mm.checks.config import (
     check_data,
+    check_work_dir,
     describe_empty,
     effective_batch,
+    without_idle_workers,
+)
+from emo_mm.checks.data.reading import guard_reading
+from emo_mm.checks.data.samples import check_samples
+from emo_mm.checks.fields import check_fields
+from emo_mm.checks.model import (
+    check_topk,
+    check_widths,
+    explain_assertion,
+    explain_one_value,
 )
 from emo_mm.models import EMO, TimmFeatures
 from emo_mm.models.weights import explain_unreadable
@@ -32,6 +43,7 @@ from .checkpoints import (
     replaced_atomically,
 )
 from .from_scratch import find_frozen
+from .harmless import make_harmless
 from .loops import make_resumable, unwrap
 from .processes import (
     apart_from_last_start,
@@ -52,8 +64,10 @@ _TRAIN = 'train_dataloader.dataset'
 # Hooks besides mmengine's, by their name in `default_hooks`.
 _DEFAULT_HOOKS = dict(
     curves='CurvesHook',
+    first_batch='FirstBatchHook',
     interrupt='InterruptHook',
     non_finite='NonFiniteHook',
+    plain_checkpoint='PlainCheckpointHook',
     val_images='ValImagesHook')
 
 
@@ -73,9 +87,8 @@ class CheckedRunner(Runner):
     param_schedulers: Any
 
     def __init__(self, *args, load_from=None, resume=False, **kwargs):
-        own = find_own_checkpoint(*args, **kwargs)
-        if own:
-            load_from, resume = own, True
+        if find_own_checkpoint(*args, **kwargs):
+            load_from, resume = None, True
         # What is resumed has the seed, which is needed before all else.
         self._wanted = (load_from, kwargs.get('default_hooks')) \
             if resume else None
@@ -102,10 +115,12 @@ class CheckedRunner(Runner):
             seed = self._resumed.meta.get('seed')
         super().set_randomness(seed, *args, **kwargs)
 
-    @property
-    def resumed_iter(self) -> int:
-        """Return the iteration that the run is to begin at."""
-        return self._resumed.meta.get('iter', 0) if self._resumed else 0
+    @classmethod
+    def from_cfg(cls, cfg):
+        """Check the fields of this package's classes, then build."""
+        check_fields(cfg)
+        check_work_dir(cfg['work_dir'])
+        return super().from_cfg(cfg)
 
     def train(self):
         """Check, then train."""
@@ -115,7 +130,8 @@ class CheckedRunner(Runner):
         if warning:
             self.logger.warning(warning)
         check_schedule_name(self.cfg.get('resume_schedule'))
-        return super().train()
+        with explain_one_value(self.cfg):
+            return super().train()
 
     def val(self):
         """Check, then validate."""
@@ -139,7 +155,10 @@ class CheckedRunner(Runner):
         """
         if isinstance(model, dict) and (self._resumed or not self._load_from):
             self._unfreeze_from_scratch(model)
-        model = super().build_model(model)
+        settings = self.cfg.get('model') or {}
+        with explain_assertion(settings):
+            model = super().build_model(model)
+        check_widths(model, settings)
         average_over_processes(model)
         if self._resumed or self._load_from:
             # Other weights, which may not be here, are not needed.
@@ -196,12 +215,19 @@ class CheckedRunner(Runner):
         """Build a loop that can be resumed at any iteration."""
         return super().build_train_loop(make_resumable(loop))
 
+    def register_hooks(self, *args, **kwargs) -> None:
+        """Register all hooks, of which those that draw end no training."""
+        super().register_hooks(*args, **kwargs)
+        for hook in self.hooks:
+            make_harmless(hook)
+
     @staticmethod
     def build_dataloader(dataloader, *args, **kwargs):
         """Build a data loader that yields at least one batch."""
+        dataloader = without_idle_workers(dataloader)
         try:
             loader = Runner.build_dataloader(dataloader, *args, **kwargs)
-        except ValueError as error:
+        except (AssertionError, RuntimeError, ValueError) as error:
             text = describe_empty(dataloader.get('dataset'), error)
             if not text:
                 raise
@@ -228,8 +254,13 @@ class CheckedRunner(Runner):
             warning = check_num_classes(self._bare_model, dataset, field)
             if warning:
                 self.logger.warning(warning)
+            check_samples(dataset, field)
+            guard_reading(dataset, field)
             if not field.startswith('test'):  # It may have no annotations.
                 check_annotations(self._bare_model, dataset, field)
+        for name, loop in self._loops().items():
+            check_topk(self._bare_model, getattr(loop, 'evaluator', None),
+                       f'{name}_evaluator')
         if self._resume and not self._has_loaded:
             self._report_resumed()
             if self._resumed is not None:
@@ -249,18 +280,27 @@ class CheckedRunner(Runner):
 
     def _datasets(self) -> dict:
         """Return the data sets of the loops that are built, by their field."""
+        return {
+            f'{name}_dataloader.dataset': unwrap(loop.dataloader.dataset)
+            for name, loop in self._loops().items()
+        }
+
+    def _loops(self) -> dict[str, BaseLoop]:
+        """Return the loops that are built, by 'train', 'val' and 'test'."""
         loops = dict(
             train=self._train_loop, val=self._val_loop, test=self._test_loop)
         return {
-            f'{name}_dataloader.dataset': unwrap(loop.dataloader.dataset)
+            name: loop
             for name, loop in loops.items() if isinstance(loop, BaseLoop)
         }
 
     @property
     def _bare_model(self) -> nn.Module:
-        if is_model_wrapper(self.model):
-            return self.model.module
-        return self.model
+        model = self.model
+        # --tta wraps the model, too; its checkpoints are those of the model.
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
+        return model
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
         """Load weights, and report or refuse what they leave unfilled.

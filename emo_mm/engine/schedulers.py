@@ -9,6 +9,13 @@ from mmengine.optim.scheduler import LinearLR, _ParamScheduler
 from mmengine.registry import PARAM_SCHEDULERS
 
 
+def _check_range(kind: str, name: str, value: float, low: float,
+                 high: float) -> None:
+    if not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ValueError(f'param_scheduler: {kind}.{name}={value!r} must be a '
+                         f'number from {low} to {high}.')
+
+
 @PARAM_SCHEDULERS.register_module()
 class WarmupLR(LinearLR):
     """Warm up linearly per iteration, for a shorter time in a short run.
@@ -37,6 +44,8 @@ class WarmupLR(LinearLR):
         if by_epoch:
             raise ValueError('param_scheduler: WarmupLR counts iterations. '
                              'Set by_epoch=False.')
+        _check_range('WarmupLR', 'warmup_iters', warmup_iters, 0, math.inf)
+        _check_range('WarmupLR', 'max_ratio', max_ratio, 0, 1)
         # A line needs two points: with one, mmengine divides by zero.
         length = max(2, min(warmup_iters, int(end * max_ratio)))
         super().__init__(optimizer, end=length, by_epoch=False, **kwargs)
@@ -69,6 +78,8 @@ class WarmupCosineLR(_ParamScheduler):
         if by_epoch:
             raise ValueError('param_scheduler: WarmupCosineLR counts '
                              'iterations. Set by_epoch=False.')
+        _check_range('WarmupCosineLR', 'warmup_ratio', warmup_ratio, 0, 1)
+        _check_range('WarmupCosineLR', 'eta_min', eta_min, 0, math.inf)
         self.warmup_iters = round(end * warmup_ratio)
         self.eta_min = eta_min
         super().__init__(

@@ -72,11 +72,12 @@ _ACTS = dict(SiLU=nn.SiLU, GELU=nn.GELU)
 
 
 def _is_positive_int(value: Any) -> bool:
-    return isinstance(value, int) and value > 0
+    return (isinstance(value, int) and not isinstance(value, bool)
+            and value > 0)
 
 
 def _is_positive(value: Any) -> bool:
-    return isinstance(value, (int, float)) and value > 0
+    return isinstance(value, (int, float)) and 0 < value < math.inf
 
 
 def _is_odd(value: Any) -> bool:
@@ -94,6 +95,15 @@ _PER_STAGE = dict(
     attention=('True or False', lambda value: isinstance(value, bool)),
     norms=("one of ('BN', 'LN')", ('BN', 'LN').__contains__),
     acts=(f'one of {tuple(_ACTS)}', tuple(_ACTS).__contains__))
+
+# Settings of a norm_cfg besides its type and requires_grad.
+_NORM_SETTINGS: dict[str, tuple[str, Callable]] = dict(
+    eps=('a positive number', _is_positive),
+    momentum=('a positive number or None',
+              lambda value: value is None or _is_positive(value)),
+    affine=('True or False', lambda value: isinstance(value, bool)),
+    track_running_stats=('True or False',
+                         lambda value: isinstance(value, bool)))
 
 
 def get_arch(arch: str | dict) -> dict:
@@ -123,7 +133,7 @@ def get_arch(arch: str | dict) -> dict:
                         f'{type(arch).__name__} ({arch!r}).')
     arch = dict(DEFAULTS, **arch)
     known = {*DEFAULTS, *_PER_STAGE}
-    if unknown := sorted(set(arch) - known):
+    if unknown := sorted(set(arch) - known, key=str):
         raise ValueError(
             f'arch has unknown keys {unknown}. Known are {sorted(known)}.')
     if missing := sorted(known - set(arch)):
@@ -503,7 +513,7 @@ class EMO(BaseModule):
                  frozen_stages: int = -1,
                  norm_eval: bool = False,
                  with_cp: bool = False,
-                 init_cfg: dict | None = None):
+                 init_cfg: dict | list[dict] | None = None):
         super().__init__(init_cfg)
         if isinstance(out_indices, int):
             out_indices = (out_indices, )
@@ -693,9 +703,17 @@ def _batch_norm_layer(norm_cfg: dict | None) -> NormLayer:
     settings.update(norm_cfg or {})
     kind = settings.pop('type')
     requires_grad = settings.pop('requires_grad')
-    if kind not in _BATCH_NORMS:
+    if kind not in tuple(_BATCH_NORMS):
         raise ValueError(f"norm_cfg['type']={kind!r} must be one of "
                          f'{", ".join(_BATCH_NORMS)}.')
+    for key, value in settings.items():
+        if key not in _NORM_SETTINGS:
+            raise ValueError(
+                f'norm_cfg[{key!r}]={value!r}: {kind} has no such setting. '
+                f'It has {", ".join(_NORM_SETTINGS)}.')
+        rule, is_valid = _NORM_SETTINGS[key]
+        if not is_valid(value):
+            raise ValueError(f'norm_cfg[{key!r}]={value!r} must be {rule}.')
 
     def build(channels: int) -> nn.Module:
         layer = _BATCH_NORMS[kind](channels, **settings)

@@ -18,6 +18,9 @@ class NormGlobalAveragePooling(nn.Module):
 
     def __init__(self, in_channels: int):
         super().__init__()
+        if not isinstance(in_channels, int) or in_channels < 1:
+            raise ValueError(f'model.neck.in_channels={in_channels!r} must be '
+                             'an int of at least 1.')
         self.norm = LayerNorm2d(in_channels, eps=1e-6)
 
     def forward(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:

@@ -52,7 +52,14 @@ class TimmFeatures(BaseModule):
         self.norm_eval = norm_eval
         self.settings = dict(
             kwargs, features_only=True, out_indices=tuple(out_indices))
-        self.network = timm.create_model(model_name, **self.settings)
+        try:
+            self.network = timm.create_model(model_name, **self.settings)
+        except (AssertionError, IndexError, RuntimeError,
+                TypeError) as error:  # of timm, for any setting
+            raise ValueError(
+                f'model_name={model_name!r} with out_indices={out_indices} '
+                f'and {kwargs} is no network of timm: {error}. timm.'
+                'list_models() lists the names.') from error
         if sync_bn:
             # torch's own conversion loses the activations that timm fuses
             # with its norms.

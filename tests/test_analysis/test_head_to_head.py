@@ -7,6 +7,7 @@ import pytest
 
 from emo_mm.analysis import head_to_head
 from emo_mm.analysis.head_to_head import run_all, summarize
+from emo_mm.engine.scalars import RECORDS
 from tests.helpers import ROOT
 
 TOOL = ROOT / 'tools/misc/head_to_head.py'
@@ -22,6 +23,8 @@ starts = folder / 'starts'
 starts.write_text(starts.read_text() + '.' if starts.exists() else '.')
 if 'fail' in options:
     sys.exit('broken')
+if 'silent' in options:
+    sys.exit()
 assert '--resume' in args
 seed = int(options['randomness.seed'])
 out = folder / 'time' / 'vis_data'
@@ -92,6 +95,46 @@ def test_results_of_other_settings_are_not_taken(configs, tmp_path):
     run_all(configs[:1], [0], tmp_path)
     with pytest.raises(ValueError, match='result of other settings'):
         run_all(configs[:1], [0], tmp_path, ['train_cfg.max_epochs=2'])
+
+
+def test_metrics_need_no_backend(configs, tmp_path):
+    """CurvesHook keeps them."""
+    folder = tmp_path / 'signdigits_emo_1m/seed_0'
+    folder.mkdir(parents=True)
+    (folder / RECORDS).write_text(
+        '{"lr": 1, "loss": 2, "step": 1}\n'
+        '{"accuracy/top1": 7.0, "step": 1, "iter": 1}\n')
+    result, = run_all(configs[:1], [0], tmp_path)
+    assert result['metrics'] == {'accuracy/top1': 7.0}
+
+
+def test_runs_without_metrics_are_no_results(configs, tmp_path):
+    with pytest.raises(RuntimeError, match='reported no metrics: .*val_inter'):
+        run_all(configs[:1], [0], tmp_path, ['silent=1'])
+    result = tmp_path / 'signdigits_emo_1m/seed_0/result.json'
+    assert not result.exists()
+    # One that an older version kept is not taken.
+    run_all(configs[:1], [0], tmp_path)
+    content = json.loads(result.read_text())
+    result.write_text(json.dumps(dict(content, metrics={})))
+    again, = run_all(configs[:1], [0], tmp_path)
+    assert again['metrics'] == content['metrics']
+    with pytest.raises(ValueError, match='a reported no metrics'):
+        summarize([dict(config='a', seed=0, params=2, metrics={})])
+
+
+def test_configs_that_report_nothing_are_not_trained(configs, tmp_path):
+    base = f"_base_ = '{configs[0]}'\n"
+    for text, field in (('val_cfg = val_dataloader = val_evaluator = None',
+                         'val_cfg and val'),
+                        ('default_hooks = dict(curves=None)\n'
+                         'visualizer = dict(vis_backends=[])',
+                         'default_hooks.curves=None')):
+        config = tmp_path / 'mine.py'
+        config.write_text(base + text)
+        with pytest.raises(ValueError, match=field):
+            run_all([config], [0], tmp_path)
+    assert not starts(tmp_path)
 
 
 def test_table():

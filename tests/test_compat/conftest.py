@@ -5,6 +5,14 @@ import sys
 
 import pytest
 
+# Small data sets, one for each library.
+from tests.test_mim.conftest import (  # noqa: F401
+    ade,
+    coco,
+    folder_of,
+    imagenet,
+)
+
 
 @pytest.fixture
 def run_python(tmp_path):

@@ -11,6 +11,7 @@ from mmengine.fileio import load
 from mmengine.registry import init_default_scope
 
 from .boxes import check_coco, check_instances
+from .coco import check_use, find_coco_files, read_coco
 from .findings import Finding, error, warning
 from .images import MISSING, Images, read_images
 from .labels import (
@@ -19,6 +20,7 @@ from .labels import (
     check_unused_classes,
 )
 from .masks import check_masks, check_unused_masks
+from .samples import explain_missing
 from .sources import Source, find_sources, load_source
 
 LOOPS = ('train', 'val', 'test')
@@ -61,6 +63,7 @@ def check_datasets(cfg: ConfigDict,
     for source in loaded:
         add(source, check_images(source, images), check_masks(source, images),
             check_unused_masks(source), check_unused_classes(source, images))
+    findings += check_uses(cfg, loops)
     findings += check_same_classes(loaded)
     findings += check_duplicates(loaded, images)
     counts: Counter = Counter()
@@ -77,17 +80,41 @@ def check_annotations(source: Source) -> Iterator[Finding]:
             content = load(ann_file)
         except (OSError, ValueError):
             return  # load_source tells.
-        if not isinstance(content, dict):
-            return
-        # Panoptic files have no boxes but segments.
-        if not any('segments_info' in annotation
-                   for annotation in content.get('annotations', ())):
+        if not _is_panoptic(content):
             yield from check_coco(content, ann_file)
             return
     for sample in source.samples:
         if 'instances' in sample:
             yield from check_instances(sample, source.num_classes)
     yield from check_image_labels(source)
+
+
+def _is_panoptic(content) -> bool:
+    """Tell whether a file has segments in place of boxes."""
+    annotations = content.get('annotations') if isinstance(content,
+                                                           dict) else None
+    return isinstance(annotations, list) and any(
+        isinstance(annotation, dict) and 'segments_info' in annotation
+        for annotation in annotations)
+
+
+def check_uses(cfg: ConfigDict, loops: Sequence[str]) -> Iterator[Finding]:
+    """Check what pipelines and metrics need of COCO files."""
+    found: dict[Finding, list[str]] = {}
+    for loop in loops:
+        for file in find_coco_files(cfg, loop):
+            try:
+                content = read_coco(file.path)
+            except ValueError:
+                continue  # load_source tells.
+            if any(f.stops for f in check_coco(content, file.path)):
+                continue  # check_annotations tells, or its own source.
+            for finding in check_use(file, content):
+                splits = found.setdefault(finding, [])
+                if loop not in splits:
+                    splits.append(loop)
+    for finding, splits in found.items():
+        yield replace(finding, split=', '.join(splits))
 
 
 def check_images(source: Source, images: Images) -> Iterator[Finding]:
@@ -99,7 +126,7 @@ def check_images(source: Source, images: Images) -> Iterator[Finding]:
         image = images[file]
         annotated = (sample.get('width'), sample.get('height'))
         if image.problem == MISSING:
-            yield error('missing image', file.path)
+            yield error('missing image', file.path, explain_missing(file.path))
         elif image.problem:
             yield error('unreadable image', file.path, image.problem)
         elif all(annotated) and annotated != image.size:

@@ -15,12 +15,15 @@ class Finding:
         where (str): A path, or the field of the config.
         detail (str): What is wrong there. Defaults to ''.
         split (str): The loops that read the data set. Defaults to ''.
+        stops (bool): Whether a run cannot go on with it. Of errors, others
+            make its result wrong. Defaults to False.
     """
     level: str
     kind: str
     where: str
     detail: str = ''
     split: str = ''
+    stops: bool = False
 
     def __str__(self) -> str:
         split = f'{self.split}: ' if self.split else ''
@@ -28,9 +31,9 @@ class Finding:
         return f'{split}{self.where}{detail}'
 
 
-def error(kind: str, where, detail: str = '') -> Finding:
+def error(kind: str, where, detail: str = '', stops: bool = False) -> Finding:
     """Return a finding that training cannot live with."""
-    return Finding('error', kind, str(where), detail)
+    return Finding('error', kind, str(where), detail, stops=stops)
 
 
 def warning(kind: str, where, detail: str = '') -> Finding:

@@ -86,7 +86,8 @@ def read_image(file: ImageFile) -> ImageContent:
     except FileNotFoundError:
         return ImageContent(MISSING)
     except Exception as error:  # Decoders raise nearly anything.
-        return ImageContent(f'{error}' or type(error).__name__)
+        text = ' '.join(f'{error}'.split())
+        return ImageContent(text or type(error).__name__)
 
 
 def decode(content: bytes) -> Image.Image:
@@ -116,16 +117,16 @@ def decode(content: bytes) -> Image.Image:
 
 def size_as_loaded(image: Image.Image) -> tuple[int, int]:
     """Return width and height after the rotation that EXIF asks for."""
-    return image.size[::-1] if _is_rotated(image) else image.size
+    return image.size[::-1] if is_rotated(image) else image.size
 
 
-def _is_rotated(image: Image.Image) -> bool:
+def is_rotated(image: Image.Image) -> bool:
     """Tell whether EXIF swaps the sides, as mmcv does when it loads."""
     return image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
 
 
 def _describe(image: Image.Image) -> ImageContent:
-    rotated, size = _is_rotated(image), size_as_loaded(image)
+    rotated, size = is_rotated(image), size_as_loaded(image)
     if image.mode == 'P':  # the same indices may be other colours
         image = image.convert('RGBA')
     digest = hashlib.sha1(f'{image.mode}{image.size}'.encode())

@@ -7,6 +7,7 @@ from mmengine.fileio import list_dir_or_file
 from ..config import shorten
 from .findings import Finding, error, warning
 from .images import MISSING, ImageContent, Images
+from .samples import explain_missing
 from .sources import Source
 
 
@@ -25,8 +26,10 @@ def check_masks(source: Source, images: Images) -> Iterator[Finding]:
         mask, image_file = images[file], source.image_file(sample)
         image = images.get(image_file) if image_file else None
         if mask.problem == MISSING:
-            yield error('image without a mask', sample['img_path'],
-                        f'there is no {file.path}')
+            hint = explain_missing(file.path)
+            yield error(
+                'image without a mask', sample['img_path'],
+                f'there is no {file.path}' + (f', but {hint}' if hint else ''))
         elif mask.problem:
             yield error('unreadable mask', file.path, mask.problem)
         else:

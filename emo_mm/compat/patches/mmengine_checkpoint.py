@@ -21,7 +21,7 @@ import pickle
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,6 +43,10 @@ DTYPE_CODES = '?bBhHiIlLqQefd'
 SERVED: dict[type, tuple[str, ...]] = {
     HistoryBuffer: ('current', 'max', 'mean', 'min')
 }
+
+# Functions of the module that read a file for others, as far as a release has
+# them.
+READERS = ('load_url', '_safe_torch_load')
 
 # How the weights-only unpickler names what it refuses.
 REFUSED = re.compile(r'(?:GLOBAL|unrecognized function|but got) (<.+?>|\S+)')
@@ -122,22 +126,33 @@ def _weights_only() -> Iterator[None]:
             yield
 
 
-def _load_checkpoint(wrapped, instance, args, kwargs):
+@contextmanager
+def explained_refusal(filename: Any) -> Iterator[None]:
+    """Name the file and the remedy where something in it is refused.
+
+    Raises:
+        pickle.UnpicklingError: With another message, if what runs inside does.
+    """
     try:
-        with _weights_only():
-            return wrapped(*args, **kwargs)
+        yield
     except pickle.UnpicklingError as error:
         refused = REFUSED.search(str(error))
         if refused is None:
             raise
-        filename = args[0] if args else kwargs['filename']
         load = (f"torch.hub.load_state_dict_from_url({filename!r}, None, 'cpu'"
-                if filename.startswith(
+                if str(filename).startswith(
                     ('http://',
                      'https://')) else f"torch.load({filename!r}, 'cpu'")
         raise pickle.UnpicklingError(
             MESSAGE.format(filename=filename, refused=refused[1],
                            load=load)) from error
+
+
+def _load_checkpoint(wrapped, instance, args, kwargs):
+    # The name of the first argument depends on the function.
+    filename = args[0] if args else next(iter(kwargs.values()))
+    with explained_refusal(filename), _weights_only():
+        return wrapped(*args, **kwargs)
 
 
 class _Code:
@@ -153,18 +168,23 @@ def _run() -> None:
     _Code.ran = True
 
 
-def _runs_code(checkpoint: Library, filename: str) -> bool:
+def _runs_code(load: Callable[[str], Any], source: str) -> bool:
     _Code.ran = False
     try:
-        _load_quietly(checkpoint, filename)
+        load(source)
     except Exception:  # refused, in one way or another
         pass
     return _Code.ran
 
 
-def _load_quietly(checkpoint: Library, filename: str) -> Any:
-    return checkpoint.CheckpointLoader.load_checkpoint(
-        filename, map_location='cpu', logger='silent')
+def _loaders(checkpoint: Library) -> list[Callable[[str], Any]]:
+
+    def load_quietly(filename):
+        return checkpoint.CheckpointLoader.load_checkpoint(
+            filename, map_location='cpu', logger='silent')
+
+    readers = [getattr(checkpoint, name, None) for name in READERS]
+    return [load_quietly, *filter(None, readers)]
 
 
 def is_faulty(checkpoint: Library) -> bool:
@@ -179,12 +199,14 @@ def is_faulty(checkpoint: Library) -> bool:
         crafted.parent.mkdir()
         torch.save(HistoryBuffer([1.], [1]), written)
         torch.save(_Code(), crafted)
+        loaders = _loaders(checkpoint)
         try:
-            _load_quietly(checkpoint, str(written))
+            loaders[0](str(written))
         except pickle.UnpicklingError:
             return True
-        return (_runs_code(checkpoint, str(crafted))
-                or _runs_code(checkpoint, f'https://localhost/{crafted.name}'))
+        return any(
+            _runs_code(load, source) for load in loaders
+            for source in (str(crafted), f'https://localhost/{crafted.name}'))
 
 
 def apply(checkpoint: Library) -> None:
@@ -201,8 +223,9 @@ def apply(checkpoint: Library) -> None:
         defaultdict,
         *_numpy_globals()
     ])
-    wrapt.wrap_function_wrapper(checkpoint, 'CheckpointLoader.load_checkpoint',
-                                _load_checkpoint)
+    for name in ('CheckpointLoader.load_checkpoint', *READERS):
+        if name not in READERS or hasattr(checkpoint, name):
+            wrapt.wrap_function_wrapper(checkpoint, name, _load_checkpoint)
 
 
 def refuse(checkpoint: Library, message: str) -> None:
@@ -213,7 +236,7 @@ def refuse(checkpoint: Library, message: str) -> None:
             f'No checkpoint is loaded, since it could run code. {message}')
 
     for owner in (checkpoint, getattr(checkpoint, 'CheckpointLoader', None)):
-        for name in ('load_checkpoint', '_load_checkpoint'):
+        for name in ('load_checkpoint', '_load_checkpoint', *READERS):
             if hasattr(owner, name):
                 setattr(owner, name, staticmethod(load_checkpoint))
 

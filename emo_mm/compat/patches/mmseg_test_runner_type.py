@@ -7,8 +7,10 @@ Symptom: a config's ``runner_type`` is built for training, but not for testing:
 Upstream: no report known.
 Ended by: a release whose script asks for ``runner_type``.
 """
+from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import wrapt
 
@@ -17,16 +19,25 @@ from .registry import Library, Patch, replaced
 # Of an installed mmseg, and of a clone of its repository.
 SCRIPTS = ('.mim/tools/test.py', '../tools/test.py')
 
+# The `runner_type` that the registry builds at the moment.
+_ASKED: ContextVar[Any] = ContextVar('_ASKED', default=None)
+
 
 def _from_cfg(wrapped, instance, args, kwargs):
     from mmengine.registry import RUNNERS
     from mmengine.runner.runner import Runner
 
     def call(cfg):
-        # The registry comes back here with the class that it found.
-        if instance is Runner and cfg.get('runner_type'):
+        named = cfg.get('runner_type')
+        # The registry comes back here with the class that it found, which may
+        # be Runner itself, or one that hands over to it.
+        if instance is not Runner or not named or named == _ASKED.get():
+            return wrapped(cfg)
+        token = _ASKED.set(named)
+        try:
             return RUNNERS.build(cfg)
-        return wrapped(cfg)
+        finally:
+            _ASKED.reset(token)
 
     return call(*args, **kwargs)
 

@@ -358,6 +358,7 @@ def test_fails_closed_where_there_is_no_loader_to_guard(assert_warns):
 
 def test_library_has_the_fault(undo, run_patch):
     undo(CheckpointLoader, 'load_checkpoint')
+    undo(checkpoint, 'load_url')
     assert is_faulty(checkpoint)
     run_patch(PATCH, checkpoint)
 
