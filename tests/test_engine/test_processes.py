@@ -131,7 +131,7 @@ def test_a_restarted_job_goes_on_from_its_last_checkpoint(run_job, tmp_path):
     """Not from what another job has left in its folder."""
     old = tmp_path / 'work_dir/epoch_9.pth'
     old.parent.mkdir()
-    torch.save({}, old)
+    torch.save(dict(state_dict={}, optimizer={}, meta=dict(iter=18)), old)
     (old.parent / 'last_checkpoint').write_text(str(old))
     status, _, _ = run_job(
         sys.executable, *TORCHRUN, '--max-restarts=1', 'job.py', fault='raise')

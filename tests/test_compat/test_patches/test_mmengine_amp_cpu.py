@@ -62,7 +62,7 @@ def test_says_which_setting_and_what_to_do(on):
         build_optim_wrapper(torch.nn.Linear(1, 1), CFG)
     message = str(caught.value)
     assert "optim_wrapper.type='AmpOptimWrapper' (--amp)" in message
-    assert "needs a CPU or a GPU" in message
+    assert 'needs a CPU or a GPU' in message
     assert "'mps'" in message
     assert 'drop --amp' in message
 
