@@ -5,6 +5,7 @@ import json
 import os
 import re
 import runpy
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -102,6 +103,13 @@ def write_image(path, seed=0, size=(40, 30), **save):
 
 
 # --- Commands ---------------------------------------------------------------
+def free_port():
+    """Return a port that nothing listens at."""
+    with socket.socket() as sock:
+        sock.bind(('localhost', 0))
+        return sock.getsockname()[1]
+
+
 def run_mim(folder, *args, python=sys.executable):
     """Run ``mim`` and return the finished process with its joint output."""
     environment = dict(os.environ, **OFFLINE)

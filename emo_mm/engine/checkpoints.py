@@ -140,6 +140,7 @@ def find_newest(
                 break
             skipped.append(f'{path} is skipped: {problem}.')
     if found:
+        found = _of_last_run(found, pointer)
         return max(found, key=lambda item: item[0])[1], skipped
     if pointer.is_file():
         there = sorted(path.name for path in folder.glob('*.pth'))
@@ -150,6 +151,26 @@ def find_newest(
             f'checkpoints: {", ".join(there) or "none"}.{lines}\nPut one '
             'there, or start anew without --resume.')
     return None, skipped
+
+
+def _of_last_run(found: list[tuple[int, Path]],
+                 pointer: Path) -> list[tuple[int, Path]]:
+    """Leave out what a longer run before it has left in the folder.
+
+    A run may be killed when it has saved a checkpoint, and not yet noted its
+    name.
+    """
+    if not pointer.is_file():
+        return found
+    noted = [item for item in found if item[1].name == _noted_name(pointer)]
+    time = pointer.stat().st_mtime_ns
+    later = [item for item in found if item[1].stat().st_mtime_ns >= time]
+    return noted + later if noted else found
+
+
+def _noted_name(pointer: Path) -> str:
+    # Its folder may have been moved or copied since.
+    return re.split(r'[\\/]', pointer.read_text().strip())[-1]
 
 
 def _candidates(folder: Path, pointer: Path,
@@ -170,8 +191,7 @@ def _candidates(folder: Path, pointer: Path,
         yield [path for _, path in sorted(numbered, reverse=True)]
     named = {INTERRUPTED}
     if pointer.is_file():
-        # Its folder may have been moved or copied since.
-        named.add(re.split(r'[\\/]', pointer.read_text().strip())[-1])
+        named.add(_noted_name(pointer))
     for name in sorted(named):
         yield [path for path in files if path.name == name]
 

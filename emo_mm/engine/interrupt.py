@@ -3,7 +3,7 @@ import signal
 import sys
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
+from mmengine.dist import all_reduce, barrier, get_world_size
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -106,4 +106,6 @@ class InterruptHook(Hook):
                 break
         else:
             runner.logger.warning(f'{name}: this run saves no checkpoints.')
+        # Launchers kill the process that writes once another has ended.
+        barrier()
         sys.exit(128 + self._received)

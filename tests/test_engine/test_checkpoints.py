@@ -2,6 +2,7 @@
 import errno
 import os
 import shutil
+import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -237,3 +238,26 @@ def test_bad_weights_do_not_replace_good_ones(tmp_path):
         runner.train()
     kept = [name for name in names(tmp_path) if 'best' not in name]
     assert kept == ['epoch_1.pth']
+
+
+# --- Two runs in one folder -------------------------------------------------
+def write_checkpoint(folder, iteration, age):
+    """Write the checkpoint of a run, so many seconds ago."""
+    path = folder / f'iter_{iteration}.pth'
+    torch.save(
+        dict(state_dict={}, optimizer={}, meta=dict(iter=iteration)), path)
+    os.utime(path, (time.time() - age, ) * 2)
+    return path
+
+
+def test_what_a_longer_run_has_left_is_not_resumed(tmp_path):
+    write_checkpoint(tmp_path, 900, age=100)
+    noted = write_checkpoint(tmp_path, 100, age=20)
+    pointer = tmp_path / 'last_checkpoint'
+    pointer.write_text(str(noted))
+    os.utime(pointer, (time.time() - 20, ) * 2)
+    assert find_newest(tmp_path, tmp_path)[0] == noted
+    # Killed before it noted the next one.
+    newer = write_checkpoint(tmp_path, 200, age=10)
+    (tmp_path / 'iter_900.pth').unlink()
+    assert find_newest(tmp_path, tmp_path)[0] == newer

@@ -1,6 +1,4 @@
 """Small data sets and short options for runs of the libraries' tools."""
-import socket
-
 import pytest
 
 from emo_mm.models.weights import FROM_SCRATCH
@@ -52,13 +50,6 @@ def resumable(config, processes):
             'default_hooks.checkpoint.interval=1',
             'default_hooks.checkpoint.max_keep_ckpts=2',
             'default_hooks.logger.interval=1', FROM_SCRATCH, *loaders)
-
-
-def free_port():
-    """Return a port that nothing listens at."""
-    with socket.socket() as sock:
-        sock.bind(('localhost', 0))
-        return sock.getsockname()[1]
 
 
 @pytest.fixture(scope='session')

@@ -15,8 +15,15 @@ from emo_mm.datasets.shapes import (
 )
 from emo_mm.engine.scalars import read_scalars
 from emo_mm.models import EMO
-from tests.helpers import CONFIGS, ROOT, TINY, run_test, run_train
-from tests.test_mim.conftest import METRIC, free_port, unit_of
+from tests.helpers import (
+    CONFIGS,
+    ROOT,
+    TINY,
+    free_port,
+    run_test,
+    run_train,
+)
+from tests.test_mim.conftest import METRIC, unit_of
 
 # Runs each tool with the command line that it is given.
 SEVERAL = f"""

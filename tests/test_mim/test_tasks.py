@@ -12,10 +12,9 @@ import pytest
 import torch
 
 from emo_mm.models.weights import FROM_SCRATCH
-from tests.helpers import CONFIGS, ROOT, run_test, run_train
+from tests.helpers import CONFIGS, ROOT, free_port, run_test, run_train
 from tests.test_mim.conftest import (
     METRIC,
-    free_port,
     resumable,
     short_loaders,
     unit_of,

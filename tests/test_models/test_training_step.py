@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from emo_mm.analysis.timing import peak_memory
@@ -65,6 +66,36 @@ def test_bfloat16_autocast_trains():
     model = Classifier()
     losses = train(model, 20, dtype=torch.bfloat16)
     assert all(parameter.isfinite().all() for parameter in model.parameters())
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
+def test_amp_trains_as_float32_does(dtype):
+    """With the wrapper of ``--amp``, from a scale that is low enough: where it
+    is too high, steps are left out."""
+
+    def losses_of(**settings):
+        torch.manual_seed(0)
+        model = Classifier().train()
+        wrapper = build_optim_wrapper(
+            model,
+            dict(
+                optimizer=dict(type='AdamW', lr=1e-3),
+                clip_grad=dict(max_norm=5.),
+                **settings))
+        x, labels = torch.rand(4, 3, 64, 64), torch.arange(4)
+        losses = []
+        for _ in range(20):
+            with wrapper.optim_context(model):
+                loss = F.cross_entropy(model(x), labels)
+            wrapper.update_params(loss)
+            losses.append(loss.item())
+        return losses
+
+    expected = losses_of(type='OptimWrapper')
+    losses = losses_of(
+        type='AmpOptimWrapper', dtype=dtype, loss_scale=dict(init_scale=256.))
+    assert losses == pytest.approx(expected, rel=0.05)
     assert losses[-1] < 0.8 * losses[0]
 
 
