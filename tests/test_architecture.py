@@ -13,7 +13,7 @@ from tests.imports import imports, modules
 # From the lowest layer to the highest. What stands together in one layer does
 # not import each other.
 LAYERS = (
-    {'models', 'libraries', 'cli'},
+    {'models', 'libraries', 'cli', 'random_state'},
     {'inference', 'apis'},
     {'emo_mm'},  # emo_mm/__init__.py
     {'checks'},

@@ -6,14 +6,12 @@ memory and no random numbers. Where a model cannot be run so, nothing is said:
 only what is sure to fail in training is an error.
 """
 import copy
-import random
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from mmengine.dataset import DefaultSampler
 from torch import Tensor, nn
@@ -22,10 +20,11 @@ from torch.nn.modules.conv import _ConvNd
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
 from emo_mm.libraries import heads, num_classes
+from emo_mm.random_state import kept_random_state
 
 __all__ = [
     'check_first_batch', 'check_topk', 'check_widths', 'explain_assertion',
-    'explain_one_value', 'keep_random_states'
+    'explain_one_value'
 ]
 
 # Pairs, as a layer may be made for images of one size. The first one suits
@@ -74,22 +73,6 @@ class _Trace:
     single: list[str] = field(default_factory=list)
 
 
-@contextmanager
-def keep_random_states() -> Iterator[None]:
-    """Leave the random states of torch, numpy and Python as they were."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
-    cuda_state = torch.cuda.get_rng_state() if cuda else None
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-        if cuda_state is not None:
-            torch.cuda.set_rng_state(cuda_state)
-
-
 def _copy_without_values(model: nn.Module) -> nn.Module:
     """Copy a module with its parameters and buffers on the meta device."""
     memo: dict = {
@@ -117,7 +100,7 @@ def _trace(model: nn.Module,
     """
     trace = _Trace()
     mismatch: list[tuple] = []
-    with torch.no_grad(), keep_random_states(), warnings.catch_warnings():
+    with torch.no_grad(), kept_random_state(), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         model = _copy_without_values(model).train(train)
         for name, layer in model.named_modules():
@@ -608,7 +591,7 @@ def check_first_batch(model: nn.Module,
 
 def _input_shape(model: nn.Module, data_batch) -> tuple[int, ...]:
     """Return the (B, C, H, W) that a batch has when it is preprocessed."""
-    with keep_random_states():
+    with kept_random_state():
         # Some remember the size that they drew, some pad in place.
         preprocess = copy.deepcopy(model.data_preprocessor)
         data = preprocess(copy.deepcopy(data_batch), True)

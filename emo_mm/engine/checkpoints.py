@@ -22,9 +22,9 @@ from mmengine.runner import Runner
 from torch import nn
 
 from emo_mm.models.weights import read_checkpoint
+from emo_mm.random_state import gather_random_states
 
 from .loops import VALIDATED
-from .random_state import gather_random_states
 
 LAST = 'last_checkpoint'
 # What a run that a signal stopped leaves, until its next checkpoint.

@@ -21,7 +21,7 @@ from mmengine.runner import (
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from .random_state import kept_random_state, seed_all
+from emo_mm.random_state import kept_random_state, seed_all
 
 # Where the message hub keeps the iteration of the last validation. mmengine
 # logs what begins with 'val'.

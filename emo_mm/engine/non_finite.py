@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from .random_state import kept_random_state
+from emo_mm.random_state import kept_random_state
 
 ACTIONS = ('skip', 'stop')
 

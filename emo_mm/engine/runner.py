@@ -37,6 +37,7 @@ from emo_mm.checks.model import (
 )
 from emo_mm.models import EMO, TimmFeatures
 from emo_mm.models.weights import explain_unreadable
+from emo_mm.random_state import set_random_state
 
 from .checkpoints import (
     SafeCheckpointHook,
@@ -51,7 +52,6 @@ from .processes import (
     average_over_processes,
     find_own_checkpoint,
 )
-from .random_state import set_random_state
 from .resume import (
     ScheduleResumer,
     check_schedule_name,

@@ -10,7 +10,7 @@ from mmengine.dist import all_gather_object, is_distributed
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import nn
 
-from emo_mm.checks.model import keep_random_states
+from emo_mm.random_state import kept_random_state
 
 # What models write into a data sample.
 _PREDICTIONS = ('pred', 'seg_logits', '_')
@@ -51,7 +51,7 @@ class ValidationLoss:
         sizes = {s.gt_sem_seg.shape for s in samples if 'gt_sem_seg' in s}
         # Masks of several sizes make no batch.
         step = count if len(sizes) < 2 else 1
-        with keep_random_states(), _without_other_processes():
+        with kept_random_state(), _without_other_processes():
             for i in range(0, count, step):
                 data = self.model.data_preprocessor(
                     dict(

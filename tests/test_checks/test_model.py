@@ -18,7 +18,6 @@ from emo_mm.checks.model import (
     check_widths,
     explain_assertion,
     explain_one_value,
-    keep_random_states,
 )
 
 LIBRARY = dict(
@@ -335,7 +334,7 @@ def test_random_states_are_kept():
     torch.manual_seed(0), random.seed(0), np.random.seed(0)
     first = draw()
     torch.manual_seed(0), random.seed(0), np.random.seed(0)
-    with keep_random_states():
+    with kept_random_state():
         assert draw() == first
     assert draw() == first
 
