@@ -3,6 +3,9 @@
 # make test-timing   run the tests that measure time or memory
 # make test-configs  run every config through training and testing, and check
 #                    every peer
+# make test-inputs   give bad inputs to everything, and print what happens
+# make stress-kill   kill trainings at random moments, 30 times each task
+# make soak          run everything for MINUTES=30, and see what grows
 # make clean         remove what these made
 #
 # All set up .venv first where that is missing. PYTHON=python3.12 chooses the
@@ -29,7 +32,7 @@ DEMO_CONFIG := configs/mmdet/ssdlite_emo_1m_shapes.py
 DEMO_DATA := demo/shapes/annotations/instances_val2017.json
 DEMO_WORK := demo/work_dir
 
-.PHONY: demo test test-timing test-configs clean
+.PHONY: demo test test-timing test-configs test-inputs stress-kill soak clean
 
 $(READY): constraints.txt pyproject.toml setup.py
 	@echo '== Installing into $(VENV) with $(PYTHON): about 7 GB, some minutes =='
@@ -71,6 +74,17 @@ test-configs: $(READY)
 	@echo '== Training and testing every config for an iteration or two =='
 	$(PYTEST) --dist worksteal -m 'not timing' tests/test_mim/test_tasks.py \
 	    tests/test_configs tests/test_analysis
+
+test-inputs: $(READY)
+	python tests/bad_inputs
+
+stress-kill: $(READY)
+	@echo '== Killing trainings at random moments: about half an hour =='
+	python -m pytest -m stress -s tests/test_mim/test_stress_kill.py
+
+soak: $(READY)
+	@echo '== Running everything again and again for MINUTES=30 =='
+	python -m pytest -m soak -s tests/test_mim/test_soak.py
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info emo_mm/.mim

@@ -19,6 +19,7 @@ from emo_mm.checks.model import (
     explain_assertion,
     explain_one_value,
 )
+from emo_mm.random_state import kept_random_state
 
 LIBRARY = dict(
     ssdlite_emo_1m='mmdet',
