@@ -81,17 +81,30 @@ def wait(process, condition):
     return False
 
 
+def wait_for_saves(process, work_dir, count):
+    """Wait until so many checkpoints were completed."""
+    pointer = work_dir / 'last_checkpoint'
+
+    def changed():
+        now = pointer.stat().st_mtime_ns if pointer.is_file() else 0
+        return now != before
+
+    for _ in range(count):
+        before = pointer.stat().st_mtime_ns if pointer.is_file() else 0
+        wait(process, changed)
+
+
 def kill(process, work_dir, draw, in_write):
     """Kill a training at a random moment; tell whether it still ran."""
+    wait(process, lambda: BEGUN in log_of(work_dir))
+    wait_for_saves(process, work_dir, draw.choice([0, 1, 2, 3]))
     if in_write:
-        moment = wait(process, lambda: any(work_dir.glob('*.pth.tmp')))
-        time.sleep(draw.uniform(0, 0.05))
+        wait(process, lambda: any(work_dir.glob('*.pth.tmp')))
+        time.sleep(draw.uniform(0, 0.03))
     else:
-        moment = wait(process, lambda: BEGUN in log_of(work_dir))
-        time.sleep(draw.uniform(0, 4))
+        time.sleep(draw.uniform(0, 2))
     process.send_signal(signal.SIGKILL)
-    process.wait()
-    return moment and process.returncode == -signal.SIGKILL
+    return process.wait() == -signal.SIGKILL
 
 
 @pytest.mark.parametrize('scope', CONFIG)
