@@ -143,6 +143,42 @@ def test_annotation_without_a_box(root):
     assert ('error', 'data set that does not load') in result
 
 
+@pytest.mark.parametrize('mask, names_it', [
+    (None, True),
+    ([], True),
+    ([[1, 1, 9, 9]], True),
+    ([[1, 1, 9, 1, 9, 9]], False),
+    (dict(counts=[64 * 64], size=[64, 64]), False),
+])
+def test_masks_that_a_pipeline_or_a_metric_needs(root, mask, names_it):
+    cfg = coco_config(root)
+    ann_file = str(root / 'annotations/instances_val.json')
+    metric = dict(type='CocoMetric', ann_file=ann_file, metric='segm')
+    cfg['val_evaluator'] = metric
+    steps = cfg['train_dataloader']['dataset']['dataset']['pipeline']
+    steps.append(dict(type='LoadAnnotations', with_bbox=True, with_mask=True))
+    for split in ('train', 'val'):
+        with Annotations(root, split) as content:
+            for annotation in content['annotations']:
+                annotation['segmentation'] = [[1, 1, 9, 1, 9, 9]]
+            content['annotations'][0]['segmentation'] = mask
+    result = found(cfg, loops=['train', 'val'])
+    texts = result.get(('error', 'annotation without a usable polygon'), [])
+    assert len(texts) == 2 * names_it
+    if names_it:
+        assert 'annotation 1 has' in texts[0] and 'with_mask' in texts[0]
+        assert texts[1].startswith('val: ') and "metric='segm'" in texts[1]
+
+
+def test_missing_images_with_another_spelling(root):
+    with Annotations(root) as content:
+        content['images'][0]['file_name'] = 'train/000000.jpg'
+        content['images'][1]['file_name'] = '..\\train\\000001.jpg'
+    twice, backslashes = found(coco_config(root))['error', 'missing image']
+    assert 'a folder is named twice' in twice
+    assert 'write / in place of the backslashes' in backslashes
+
+
 def test_area_of_zero(root):
     with Annotations(root) as content:
         content['annotations'][0]['area'] = 0
