@@ -160,12 +160,15 @@ def _of_last_run(found: list[tuple[int, Path]],
     A run may be killed when it has saved a checkpoint, and not yet noted its
     name.
     """
-    if not pointer.is_file():
+    noted = [
+        iteration for iteration, path in found
+        if pointer.is_file() and path.name == _noted_name(pointer)
+    ]
+    if not noted:
         return found
-    noted = [item for item in found if item[1].name == _noted_name(pointer)]
     time = pointer.stat().st_mtime_ns
-    later = [item for item in found if item[1].stat().st_mtime_ns >= time]
-    return noted + later if noted else found
+    return [(iteration, path) for iteration, path in found
+            if iteration <= noted[0] or path.stat().st_mtime_ns >= time]
 
 
 def _noted_name(pointer: Path) -> str:

@@ -65,8 +65,11 @@ def count(process: psutil.Process) -> dict[str, float]:
         threads and child processes.
     """
     counts = dict(memory=0., files=0, threads=0, children=-1)
-    for each in [process, *process.children(recursive=True)]:
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+    family = [process]
+    with contextlib.suppress(psutil.NoSuchProcess):  # It has just ended.
+        family += process.children(recursive=True)
+    for each in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
             counts['memory'] += each.memory_info().rss / 2**20
             counts['files'] += each.num_fds()
             counts['threads'] += each.num_threads()
@@ -232,7 +235,8 @@ def watch_mim(folder: Path, seconds: float) -> list[dict[str, float]]:
                 each.kill()
         process.wait()
         if ended or not counts:
-            raise RuntimeError(f'mim train ended early: {folder}/mim.log')
+            text = (folder / 'mim.log').read_text()
+            raise RuntimeError(f'mim train ended early:\n{text[-4000:]}')
         subprocess.run([
             *mim, 'test', library,
             str(config), '--checkpoint',
