@@ -1,7 +1,6 @@
 import pickle
 from types import SimpleNamespace
 
-import pytest
 from mmengine.runner import runner
 from mmengine.runner.runner import _SlicedDataset
 
