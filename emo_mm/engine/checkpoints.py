@@ -140,8 +140,12 @@ def find_newest(
                 break
             skipped.append(f'{path} is skipped: {problem}.')
     if found:
-        found = _of_last_run(found, pointer)
-        return max(found, key=lambda item: item[0])[1], skipped
+        # What a signal left at the same iteration is later than a regular
+        # one, which would have deleted it.
+        _, path = max(
+            _of_last_run(found, pointer),
+            key=lambda item: (item[0], item[1].name == INTERRUPTED))
+        return path, skipped
     if pointer.is_file():
         there = sorted(path.name for path in folder.glob('*.pth'))
         lines = ''.join(f'\n  {line}' for line in skipped)

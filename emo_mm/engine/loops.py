@@ -21,7 +21,12 @@ from mmengine.runner import (
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from emo_mm.random_state import kept_random_state, seed_all
+from emo_mm.random_state import (
+    get_random_state,
+    kept_random_state,
+    seed_all,
+    set_random_state,
+)
 
 # Where the message hub keeps the iteration of the last validation. mmengine
 # logs what begins with 'val'.
@@ -139,6 +144,9 @@ class _Resumable(BaseLoop):
 
     # Batches of the current epoch that the interrupted run has trained on.
     batches_done = 0
+    # Of this process. What a validation draws makes no difference to the
+    # training, so that one that was interrupted can be done again.
+    state_before_validation: dict | None = None
 
     def _built_loader(self, runner, dataloader, endless: bool) -> DataLoader:
         if isinstance(dataloader, dict):
@@ -162,7 +170,9 @@ class _Resumable(BaseLoop):
         if step % self.val_interval == 0 or step == end:
             hub = self.runner.message_hub
             if hub.runtime_info.get(VALIDATED) != self._iter:
+                self.state_before_validation = get_random_state()
                 self.runner.val_loop.run()
+                set_random_state(self.state_before_validation)
 
 
 @LOOPS.register_module()
