@@ -120,6 +120,8 @@ def _trace(model: nn.Module,
             trace.inputs[part] = _widths(maps)
             try:
                 outputs = head.forward(maps)
+            except (NotImplementedError, TypeError):
+                continue  # It takes more than features.
             except Exception as error:
                 trace.failures[part] = _Failure(error, tuple(*mismatch[:1]))
                 continue
