@@ -22,6 +22,7 @@ _NAMES = (
     'mmengine_ddp_cpu',
     'mmengine_dist_cpu',
     'mmengine_inferencer_type',
+    'mmengine_sliced_dataset',
     'mmpretrain_inferencer_names',
     'mmpretrain_retrieval_in1d',
     'mmpretrain_transformers',
