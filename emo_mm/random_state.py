@@ -46,14 +46,14 @@ def kept_random_state() -> Iterator[None]:
         set_random_state(state)
 
 
-def gather_random_states() -> list[dict]:
+def gather_random_states(state: dict) -> list[dict]:
     """Return the states of all processes, by rank; nothing but on rank 0.
 
-    Every process has to call it.
+    Every process has to call it, with its own state.
     """
     if get_world_size() == 1:
-        return [get_random_state()]
-    return gather_object(get_random_state(), dst=0) or []
+        return [state]
+    return gather_object(state, dst=0) or []
 
 
 def seed_all(key: tuple[int, ...]) -> None:

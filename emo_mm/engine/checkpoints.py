@@ -22,7 +22,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from emo_mm.models.weights import read_checkpoint
-from emo_mm.random_state import gather_random_states
+from emo_mm.random_state import gather_random_states, get_random_state
 
 from .loops import VALIDATED
 
@@ -361,7 +361,9 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _write(self, runner: Runner, name: str, meta: dict) -> None:
         """Save a checkpoint to resume from, and note its name."""
-        self._random_states = gather_random_states()
+        # A validation restores at its end what it found.
+        state = getattr(runner.train_loop, 'state_before_validation', None)
+        self._random_states = gather_random_states(state or get_random_state())
         runner.save_checkpoint(
             self.out_dir,
             name,

@@ -8,8 +8,6 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from emo_mm.random_state import set_random_state
-
 from .checkpoints import SafeCheckpointHook
 
 # Ctrl-C, what batch systems send before they end a job, and what SLURM can be
@@ -83,9 +81,6 @@ class InterruptHook(Hook):
                 if isinstance(hook, EMAHook):
                     # It has put the averaged weights into the model.
                     hook._swap_ema_parameters()
-            state = getattr(runner.train_loop, 'state_before_validation', None)
-            if state is not None:
-                set_random_state(state)
             self._stop(runner, dict(epoch=runner.epoch, iter=runner.iter))
 
     def _stops(self, step: int) -> bool:

@@ -144,8 +144,8 @@ class _Resumable(BaseLoop):
 
     # Batches of the current epoch that the interrupted run has trained on.
     batches_done = 0
-    # Of this process. What a validation draws makes no difference to the
-    # training, so that one that was interrupted can be done again.
+    # During one. What it draws makes no difference to the training, so that a
+    # validation that was interrupted can be done again.
     state_before_validation: dict | None = None
 
     def _built_loader(self, runner, dataloader, endless: bool) -> DataLoader:
@@ -173,6 +173,7 @@ class _Resumable(BaseLoop):
                 self.state_before_validation = get_random_state()
                 self.runner.val_loop.run()
                 set_random_state(self.state_before_validation)
+                self.state_before_validation = None
 
 
 @LOOPS.register_module()
