@@ -18,7 +18,7 @@ from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from emo_mm.models.weights import read_checkpoint
@@ -391,6 +391,8 @@ class SafeCheckpointHook(CheckpointHook):
 
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         """Save the best checkpoint, and that this validation is done."""
+        if not isinstance(runner._train_loop, BaseLoop):
+            return  # A validation of its own, which has nothing to save.
         metrics = dict(metrics or {})
         runner.message_hub.update_info(VALIDATED, runner.iter)
         missing = [] if 'auto' in (self.save_best or ()) else [

@@ -43,6 +43,10 @@ class InterruptHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Leave signals to those who had them before."""
+        self.release()
+
+    def release(self) -> None:
+        """Restore the handlers that were there, also after a failure."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers.clear()
@@ -96,7 +100,7 @@ class InterruptHook(Hook):
 
     def _stop(self, runner: Runner, meta: dict) -> None:
         name = signal.Signals(self._received).name
-        self.after_train(runner)
+        self.release()
         for hook in runner.hooks:
             if isinstance(hook, SafeCheckpointHook):
                 saved = hook.save_interrupted(runner, meta)

@@ -50,7 +50,8 @@ class NonFiniteHook(Hook):
         self.patience = patience
         self._in_a_row = 0
         self._bad_gradients: list[str] = []
-        self._statistics: list[tuple[Tensor, Tensor]] = []
+        self._statistics: list[Tensor] = []
+        self._copies: list[Tensor] = []
         self._handles: list = []
 
     # --- Of a run ---
@@ -69,8 +70,8 @@ class NonFiniteHook(Hook):
 
         for optimizer in _optimizers(runner.optim_wrapper):
             self._handles.append(optimizer.register_step_pre_hook(before_step))
-        self._statistics = [(buffer, buffer.clone())
-                            for buffer in _statistics(runner.model)]
+        self._statistics = _statistics(runner.model)
+        self._copies = [buffer.clone() for buffer in self._statistics]
 
     def after_train(self, runner: Runner) -> None:
         """Leave the optimizers alone."""
@@ -84,8 +85,8 @@ class NonFiniteHook(Hook):
                           data_batch=None) -> None:
         """Copy the running statistics, which the forward pass changes."""
         self._bad_gradients.clear()
-        for buffer, copied in self._statistics:
-            copied.copy_(buffer)
+        if self._copies:
+            torch._foreach_copy_(self._copies, self._statistics)
 
     def after_train_iter(self,
                          runner: Runner,
@@ -93,19 +94,18 @@ class NonFiniteHook(Hook):
                          data_batch=None,
                          outputs: dict | None = None) -> None:
         """Report what went wrong in this iteration, if anything did."""
-        losses = [
-            name for name, value in (outputs or {}).items()
-            if isinstance(value, Tensor) and not torch.isfinite(value).all()
-        ]
-        if not losses and not self._bad_gradients:
+        # The sum of all others; the accuracy beside it may well be NaN, of a
+        # batch in which all is ignored.
+        loss = (outputs or {}).get('loss')
+        is_bad = isinstance(loss, Tensor) and not torch.isfinite(loss).all()
+        if not is_bad and not self._bad_gradients:
             self._in_a_row = 0
             return
-        for buffer, copied in self._statistics:
-            buffer.copy_(copied)
+        self._restore_statistics()
         self._in_a_row += 1
+        losses = _bad_losses(outputs) if is_bad else []
         text = self._describe(runner, losses, data_batch)
-        for buffer, copied in self._statistics:  # The search ran the model.
-            buffer.copy_(copied)
+        self._restore_statistics()  # The search ran the model.
         if self.action == 'stop' or self._in_a_row >= self.patience:
             raise FloatingPointError(
                 f'{text} The training was stopped. Its checkpoints are not '
@@ -116,6 +116,10 @@ class NonFiniteHook(Hook):
         runner.logger.warning(
             f'{text} The iteration was skipped, {self._in_a_row} in a row; '
             f'{self.patience} end the training.')
+
+    def _restore_statistics(self) -> None:
+        if self._copies:
+            torch._foreach_copy_(self._statistics, self._copies)
 
     def _describe(self, runner: Runner, losses: list[str], batch) -> str:
         rate = runner.optim_wrapper.get_lr()
@@ -131,6 +135,13 @@ class NonFiniteHook(Hook):
             return (f'{text} Gradients of {len(self._bad_gradients)} '
                     f'parameters are bad, first of {self._bad_gradients[-1]}.')
         return text
+
+
+def _bad_losses(outputs) -> list[str]:
+    return [
+        name for name, value in outputs.items() if 'loss' in name
+        and isinstance(value, Tensor) and not torch.isfinite(value).all()
+    ]
 
 
 def _bare(model: nn.Module) -> Any:

@@ -46,6 +46,7 @@ from .checkpoints import (
 )
 from .from_scratch import find_frozen
 from .harmless import make_harmless
+from .interrupt import InterruptHook
 from .loops import make_resumable, unwrap
 from .processes import (
     apart_from_last_start,
@@ -132,8 +133,13 @@ class CheckedRunner(Runner):
         if warning:
             self.logger.warning(warning)
         check_schedule_name(self.cfg.get('resume_schedule'))
-        with explain_one_value(self.cfg):
-            return super().train()
+        try:
+            with explain_one_value(self.cfg):
+                return super().train()
+        finally:
+            for hook in self.hooks:
+                if isinstance(hook, InterruptHook):
+                    hook.release()
 
     def val(self):
         """Check, then validate."""

@@ -114,6 +114,7 @@ def test_healthy_runs_are_the_same_with_and_without(tmp_path):
         runner = build(cfg)
         runner.train()
         states.append(state_of(runner))
+        assert 'not finite' not in log_of(runner)
     assert_same(*states)
 
 

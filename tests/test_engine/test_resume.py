@@ -355,3 +355,23 @@ def test_signals_save_and_have_their_status(tmp_path, name):
     meta = torch.load(tmp_path / 'interrupted.pth', weights_only=False)['meta']
     assert (meta['epoch'], meta['iter']) == (0, 2)
     assert signal.getsignal(number) is before
+
+
+def test_a_training_that_fails_leaves_no_handlers(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    runner = build(make_cfg(tmp_path))
+
+    class Fail(Hook):
+
+        def after_train_iter(self, runner, *args, **kwargs):
+            raise RuntimeError
+
+    runner.register_hook(Fail())
+    with pytest.raises(RuntimeError):
+        runner.train()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_validation_of_its_own_saves_nothing(tmp_path):
+    build(make_cfg(tmp_path)).val()
+    assert not names(tmp_path)

@@ -51,7 +51,9 @@ class Model(BaseModel):
         inputs, target = torch.stack(inputs), torch.stack(target)
         outputs = self.head(self.layers(inputs))
         if mode == 'loss':
-            return dict(loss=(outputs - target).square().mean())
+            loss = (outputs - target).square().mean()
+            # As mmseg's accuracy where all pixels are ignored.
+            return dict(loss=loss, acc=torch.tensor(float('nan')))
         return list(outputs)
 
 
