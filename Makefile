@@ -15,6 +15,7 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 WORKERS ?= 2
+MINUTES ?= 30
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -84,7 +85,7 @@ stress-kill: $(READY)
 
 soak: $(READY)
 	@echo '== Running everything again and again for MINUTES=30 =='
-	python -m pytest -m soak -s tests/test_mim/test_soak.py
+	MINUTES=$(MINUTES) python -m pytest -m soak -s -p no:warnings tests/test_mim/test_soak.py
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info emo_mm/.mim
