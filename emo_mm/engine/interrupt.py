@@ -1,4 +1,5 @@
 """Save and stop where a signal asks for it."""
+import math
 import signal
 import sys
 
@@ -7,6 +8,7 @@ from mmengine.dist import all_reduce, barrier, get_world_size
 from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from .checkpoints import SafeCheckpointHook
 
@@ -17,6 +19,15 @@ SIGNALS = tuple(
     if hasattr(signal, name))  # Windows has no SIGUSR1.
 # Processes ask each other as rarely as that, since each time they wait.
 _INTERVAL = 10
+
+
+def _common_length(loader: DataLoader) -> float:
+    """Return how many batches each process has at least."""
+    if get_world_size() == 1:
+        return math.inf
+    # A sampler without round_up gives some processes a batch less.
+    return len(loader.dataset) // (
+        get_world_size() * (loader.batch_size or len(loader.dataset)))
 
 
 @HOOKS.register_module()
@@ -80,7 +91,9 @@ class InterruptHook(Hook):
         """
         # What the message hub was told belongs to a run, not to a validation
         # of its own: `after_train` has removed the handlers by then.
-        if self._handlers and self._stops(batch_idx):
+        if (self._handlers
+                and batch_idx < _common_length(runner.val_dataloader)
+                and self._stops(batch_idx)):
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
                     # It has put the averaged weights into the model.
