@@ -87,14 +87,15 @@ def in_two_processes(ade, imagenet, tmp_path_factory):
         config = CONFIGS / path
         scope, unit = config.parent.name, unit_of(config)
         pytest.importorskip(scope)
-        resumed = folder / scope / 'resumed'
-        resumed.mkdir(parents=True)
-        (resumed /
-         'last_checkpoint').write_text(f'{folder}/{scope}/whole/{unit}_1.pth')
+        half = f'{scope}/whole/{unit}_1.pth'
+        # mmseg's flag takes no path.
+        flags = ['--resume'] if scope == 'mmseg' else ['--resume', half]
+        options = [f'load_from={half}'] if scope == 'mmseg' else []
         lines += [[
             str(config), '--work-dir', f'{scope}/{name}', *flags, '--launcher',
-            'pytorch', '--cfg-options', *resumable(config, 2)
-        ] for name, flags in (('whole', []), ('resumed', ['--resume']))]
+            'pytorch', '--cfg-options', *resumable(config, 2), *options
+        ] for name, flags, options in (('whole', [], []), ('resumed', flags,
+                                                           options))]
     result = subprocess.run([
         sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
         f'--master_port={free_port()}', 'several.py',
@@ -118,16 +119,21 @@ def test_two_processes_scaled_rate_and_resume(config, lr, base_batch,
         work_dir = in_two_processes / config.parent.name / name
         log, = work_dir.glob('*/*.log')
         saved = torch.load(work_dir / f'{unit}_2.pth', weights_only=False)
-        return log.read_text(), saved['optimizer']['param_groups'][0]
+        return log.read_text(), saved
 
     output, whole = result_of('whole')
     assert 'Effective batch: 2 process(es) x 2 samples' in output
     assert 'is meant for a batch of' not in output
-    assert whole['initial_lr'] == pytest.approx(lr * 4 / base_batch)
+    group, = {(group['initial_lr'], group['lr'])
+              for group in whole['optimizer']['param_groups']}
+    assert group[0] == pytest.approx(lr * 4 / base_batch)
     output, resumed = result_of('resumed')
     line, = (line for line in output.splitlines() if 'resumed epoch' in line)
     assert f'{unit}: 1' in line.partition('resumed')[2]
-    assert resumed['lr'] == whole['lr']
+    assert resumed['optimizer']['param_groups'][0]['lr'] == group[1]
+    # The same to the last bit, with two processes as with one.
+    for key, value in whole['state_dict'].items():
+        assert torch.equal(resumed['state_dict'][key], value), key
 
 
 @pytest.mark.parametrize('config', [
