@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
@@ -13,6 +12,8 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from emo_mm.random_state import kept_random_state
+
+from .processes import without_other_processes
 
 ACTIONS = ('skip', 'stop')
 
@@ -188,10 +189,6 @@ def _statistics(model: nn.Module) -> list[Tensor]:
 def _first_bad_module(model: Any, batch) -> str:
     """Run a batch again, and name the first module with a bad output."""
     found: list[str] = []
-    if get_world_size() > 1 and any(
-            isinstance(module, nn.SyncBatchNorm)
-            for module in model.modules()):
-        return ''  # It would wait for the other processes.
 
     def note(name):
 
@@ -208,7 +205,7 @@ def _first_bad_module(model: Any, batch) -> str:
         for name, module in model.named_modules() if name
     ]
     try:
-        with kept_random_state():
+        with kept_random_state(), without_other_processes():
             data = model.data_preprocessor(copy.deepcopy(batch), True)
             model._run_forward(data, mode='loss')
     except Exception:  # It is a report: what went wrong before matters.

@@ -1,10 +1,13 @@
 """A training in several processes, on one machine or more."""
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 from mmengine.device import get_device
-from mmengine.dist import all_reduce, get_world_size
+from mmengine.dist import all_reduce, get_world_size, is_distributed
 from mmengine.logging import print_log
 from torch import is_grad_enabled, nn, tensor
 from torch.distributed import PrefixStore, TCPStore
@@ -114,3 +117,17 @@ def _with_mean_factor(head: nn.Module):
         return (*before, mean.item(), *results[5:])
 
     return get_targets
+
+
+@contextmanager
+def without_other_processes() -> Iterator[None]:
+    """Let losses be those of this process alone.
+
+    Some are averaged over processes, as are the statistics of SyncBN, which
+    would wait for the others for ever where these compute none.
+    """
+    if not is_distributed():
+        yield
+        return
+    with patch('torch.distributed.is_initialized', lambda: False):
+        yield

@@ -1,16 +1,15 @@
 """The loss on the validation data, which the libraries do not compute."""
 import copy
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from unittest.mock import patch
 
 import torch
-from mmengine.dist import all_gather_object, is_distributed
+from mmengine.dist import all_gather_object
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import nn
 
 from emo_mm.random_state import kept_random_state
+
+from .processes import without_other_processes
 
 # What models write into a data sample.
 _PREDICTIONS = ('pred', 'seg_logits', '_')
@@ -51,7 +50,7 @@ class ValidationLoss:
         sizes = {s.gt_sem_seg.shape for s in samples if 'gt_sem_seg' in s}
         # Masks of several sizes make no batch.
         step = count if len(sizes) < 2 else 1
-        with kept_random_state(), _without_other_processes():
+        with kept_random_state(), without_other_processes():
             for i in range(0, count, step):
                 data = self.model.data_preprocessor(
                     dict(
@@ -144,17 +143,3 @@ def _rescaled(instances: InstanceData,
     }
     return InstanceData(
         metainfo=dict(instances.metainfo_items()), **rest, **changed)
-
-
-@contextmanager
-def _without_other_processes() -> Iterator[None]:
-    """Let losses be those of this process alone.
-
-    Some are averaged over processes, which would wait for each other for
-    ever where one has a batch more than another.
-    """
-    if not is_distributed():
-        yield
-        return
-    with patch('torch.distributed.is_initialized', lambda: False):
-        yield
