@@ -173,12 +173,21 @@ def leaf_datasets(dataset, field: str) -> Iterator[tuple[str, dict]]:
 
 
 def type_of(dataset: dict) -> type:
-    """Return a data set's class, found where the Runner will find it."""
+    """Return a data set's class, found where the Runner will find it.
+
+    Raises:
+        KeyError: If no module that is imported registers it.
+    """
     data_type = dataset['type']
     if isinstance(data_type, type):
         return data_type
     with DATASETS.switch_scope_and_registry(None) as registry:
-        return registry.get(data_type)
+        found = registry.get(data_type)
+    if found is None:
+        raise KeyError(
+            f'{data_type!r} is not in the registry of data sets. Is the name '
+            'right, and does custom_imports name its module?')
+    return found
 
 
 def find_test_dataset(cfg: Config) -> dict:

@@ -127,8 +127,16 @@ def heads(model: nn.Module | dict) -> Iterator[tuple[str, Any]]:
                 yield (f'{field}.{i}' if len(found) > 1 else field), head
 
 
+# Heads that predict other things than the classes of the data: objects, or
+# boundaries.
+_OTHER_HEADS = {'GARPNHead', 'RPNHead', 'STDCHead'}
+
+
 def num_classes(head: nn.Module | dict) -> int:
     """Return the number of classes of a head or of its config, 0 if none."""
+    kind = head.get('type') if isinstance(head, dict) else type(head)
+    if getattr(kind, '__name__', str(kind)).split('.')[-1] in _OTHER_HEADS:
+        return 0
     count = _part(head, 'num_classes')
     return count if isinstance(count, int) and count > 0 else 0
 

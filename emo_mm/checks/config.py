@@ -118,7 +118,10 @@ def check_loader(field: str, loader: dict) -> None:
     for name, leaf in leaf_datasets(dataset, f'{field}.dataset'):
         if 'type' not in leaf:
             raise ValueError(f'{name} has no type, such as CocoDataset.')
-        for key, kinds in _DATASET_FIELDS.items():
+        # A class of the user's may take something else.
+        library = type_of(leaf).__module__.partition('.')[0]
+        known = library in ('emo_mm', 'mmdet', 'mmpretrain', 'mmseg')
+        for key, kinds in _DATASET_FIELDS.items() if known else ():
             if key in leaf and not isinstance(leaf[key], kinds):
                 names = ' or '.join(kind.__name__ for kind in kinds)
                 raise ValueError(f'{name}.{key}={leaf[key]!r} must be of type '
@@ -206,7 +209,8 @@ def _check_exists(field: str, value, root: str = '') -> None:
     if not value or not isinstance(value, str) or '://' in root + value:
         return
     path = Path(root, value)
-    if not path.exists():
+    # mmpretrain expands a user's folder.
+    if not path.exists() and not Path(root, Path(value).expanduser()).exists():
         raise FileNotFoundError(
             f'{field}={value!r}: there is no {path.absolute()}. Put the data '
             f'there, or set the field: --cfg-options {field}=PATH')
@@ -427,8 +431,7 @@ def check_same_schedule(schedulers: list, checkpoint: dict,
             'length, resume_schedule=restart anew over what is left, from '
             "the config's learning rate. Or resume with the train_cfg, batch "
             'size, data and lr of that run, or start a new one from its '
-            f'weights: --cfg-options load_from={filename} (without --resume).'
-        )
+            f'weights: --cfg-options load_from={filename} (without --resume).')
 
 
 def _first(value):

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
@@ -238,6 +238,8 @@ class SafeCheckpointHook(CheckpointHook):
     # The last step that was saved, and the validation that it knows of.
     _last_step = -1
     _saved_validation = -1
+    # Of the epoch, for a run by epochs that saves by iterations.
+    _batches_done = 0
 
     def before_train(self, runner: Runner) -> None:
         """Find the files of a resumed run, and see whether the disk is large
@@ -271,12 +273,18 @@ class SafeCheckpointHook(CheckpointHook):
                     f'The best checkpoint so far, {name}, is not in '
                     f'{self.out_dir}. The next validation gives a new one.')
         outdated = hub.runtime_info.get(_OUTDATED, ())
-        self._remove_best(outdated)
+        self._remove_best(runner, outdated)
 
-    def _remove_best(self, paths: Iterable[str]) -> None:
+    def _remove_best(self, runner: Runner, paths: Iterable[str]) -> None:
         """Delete what was the best checkpoint."""
         names = {re.split(r'[\\/]', path)[-1] for path in paths}
         kept = {Path(path).name for path in self._best_paths().values()}
+        # Also those of other metrics than this run's save_best.
+        kept |= {
+            re.split(r'[\\/]', path)[-1]
+            for key, path in runner.message_hub.runtime_info.items()
+            if key.startswith('best_ckpt') and path
+        }
         if is_main_process():
             self._remove(names - kept)
 
@@ -324,6 +332,26 @@ class SafeCheckpointHook(CheckpointHook):
             'work_dir to another disk, or lower '
             f'default_hooks.checkpoint.max_keep_ckpts={self.max_keep_ckpts} '
             '(-1 keeps all).')
+
+    def after_train_iter(self,
+                         runner: Runner,
+                         batch_idx: int,
+                         data_batch=None,
+                         outputs=None) -> None:
+        """Save every so many iterations, if that is asked for."""
+        self._batches_done = batch_idx + 1
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+
+    def _save_checkpoint(self, runner) -> None:
+        if self.by_epoch:
+            super()._save_checkpoint(runner)
+            return
+        step = runner.iter + 1
+        self._save_checkpoint_with_step(
+            runner, step,
+            dict(
+                epoch=runner.epoch, iter=step,
+                batches_done=self._batches_done))
 
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
         name = self.filename_tmpl.format(step)
@@ -419,7 +447,7 @@ class SafeCheckpointHook(CheckpointHook):
         after = self._best_paths()
         for suffix in before.keys() - after.keys():
             self._set_best_path(suffix, before[suffix])
-        self._remove_best(before.values())
+        self._remove_best(runner, before.values())
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add what an exact resume needs, and refuse weights that went bad.
@@ -462,8 +490,9 @@ def _pending_gradients(runner: Runner) -> dict[str, torch.Tensor]:
     Those of several processes differ, and are not saved.
     """
     wrapper = runner.optim_wrapper
-    if (get_world_size() > 1 or not isinstance(wrapper, OptimWrapper)
-            or wrapper.should_update()):
+    wrappers = wrapper.values() if isinstance(wrapper,
+                                              OptimWrapperDict) else [wrapper]
+    if get_world_size() > 1 or all(w.should_update() for w in wrappers):
         return {}
     return {
         name: parameter.grad.cpu()

@@ -91,7 +91,7 @@ class InterruptHook(Hook):
         """
         # What the message hub was told belongs to a run, not to a validation
         # of its own: `after_train` has removed the handlers by then.
-        if (self._handlers
+        if (self._handlers and not self._validates_origin(runner)
                 and batch_idx < _common_length(runner.val_dataloader)
                 and self._stops(batch_idx)):
             for hook in runner.hooks:
@@ -99,6 +99,13 @@ class InterruptHook(Hook):
                     # It has put the averaged weights into the model.
                     hook._swap_ema_parameters()
             self._stop(runner, dict(epoch=runner.epoch, iter=runner.iter))
+
+    @staticmethod
+    def _validates_origin(runner: Runner) -> bool:
+        # mmpretrain's EMAHook may put the model's own weights back for it.
+        return any(
+            getattr(hook, 'evaluate_on_origin', False)
+            for hook in runner.hooks)
 
     def _stops(self, step: int) -> bool:
         """Tell whether a signal came to any of the processes."""

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -150,8 +150,8 @@ def _bare(model: nn.Module) -> Any:
 
 
 def _optimizers(wrapper) -> Iterator[torch.optim.Optimizer]:
-    wrappers = [wrapper] if isinstance(
-        wrapper, OptimWrapper) else wrapper.optim_wrappers.values()
+    wrappers = wrapper.values() if isinstance(wrapper,
+                                              OptimWrapperDict) else [wrapper]
     for each in wrappers:
         yield each.optimizer
 

@@ -138,9 +138,10 @@ def _restored(value: Any) -> Any:
         return value
     if value.keys() == {'HistoryBuffer'}:
         log, count, max_length = value['HistoryBuffer']
-        return HistoryBuffer(log.numpy(), count.numpy(), max_length)
+        return HistoryBuffer(log.cpu().numpy(),
+                             count.cpu().numpy(), max_length)
     if value.keys() == {'ndarray'}:
-        return value['ndarray'].numpy()
+        return value['ndarray'].cpu().numpy()
     return type(value)((key, _restored(child)) for key, child in value.items())
 
 

@@ -90,8 +90,13 @@ def find_resumed(work_dir: str, load_from: str | None,
     return Resumed(load_from, rest), notes
 
 
-def _places(work_dir: str, hook: dict) -> tuple[Path, Path, list[str]]:
+def _places(work_dir: str, hook) -> tuple[Path, Path, list[str]]:
     folder = Path(work_dir)
+    if not isinstance(hook, dict):  # It is built already.
+        hook = {
+            name: getattr(hook, name, None)
+            for name in ('out_dir', 'filename_tmpl')
+        }
     if hook.get('out_dir'):
         folder = Path(hook['out_dir'], folder.name)
         if not folder.is_dir():
@@ -262,7 +267,10 @@ class ScheduleResumer:
 
     @property
     def _optimizer_groups(self) -> list[dict]:
-        return self.runner.optim_wrapper.param_groups
+        groups: Any = self.runner.optim_wrapper.param_groups
+        if isinstance(groups, dict):  # of several optimizers
+            return [group for several in groups.values() for group in several]
+        return groups
 
     def _groups(self, prefix: str) -> list[dict]:
         """Return what schedulers set in each group of parameters.

@@ -357,7 +357,8 @@ class CheckedRunner(Runner):
             filename,
             resume_optimizer,
             resume_param_scheduler=False,
-            map_location=map_location)
+            # What is computed on another device is copied there.
+            map_location='cpu' if map_location == 'default' else map_location)
         checkpoint = self._resumed.checkpoint
         if resume_param_scheduler:
             line = schedule.resume(checkpoint, filename)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+from emo_mm.engine import CheckedRunner
 from tests.test_engine.toy import (
     assert_same,
     build,
@@ -375,3 +376,54 @@ def test_a_training_that_fails_leaves_no_handlers(tmp_path):
 def test_a_validation_of_its_own_saves_nothing(tmp_path):
     build(make_cfg(tmp_path)).val()
     assert not names(tmp_path)
+
+
+def test_epochs_that_are_saved_by_iterations(whole, tmp_path):
+    settings = {
+        'default_hooks.checkpoint.by_epoch': False,
+        'default_hooks.checkpoint.save_best': None,
+        'default_hooks.checkpoint.max_keep_ckpts': -1
+    }
+    expected = state_of(train(make_cfg(tmp_path / 'whole', **settings)))
+    for step in (3, 4, 6):
+        folder = tmp_path / f'from_{step}'
+        folder.mkdir()
+        shutil.copy(tmp_path / 'whole' / f'iter_{step}.pth', folder)
+        assert_same(state_of(resume(folder, **settings)), expected)
+
+
+def test_a_checkpoint_is_read_to_the_cpu(stopped, monkeypatch):
+    """What is no weight has to stay there, whatever the device."""
+    read, places = CheckedRunner.load_checkpoint, []
+
+    def load(runner, filename, map_location, **kwargs):
+        places.append(map_location)
+        return read(runner, filename, map_location, **kwargs)
+
+    monkeypatch.setattr(CheckedRunner, 'load_checkpoint', load)
+    resume(stopped)
+    assert places == ['cpu']
+
+
+@pytest.mark.parametrize('save_best', [None, ['mean', 'loss']])
+def test_another_save_best_deletes_no_best_checkpoint(tmp_path, save_best):
+    train(make_cfg(tmp_path))
+    best, = tmp_path.glob('best_*.pth')
+    cfg = make_cfg(tmp_path)
+    cfg.default_hooks.checkpoint.save_best = save_best
+    cfg.default_hooks.checkpoint.rule = 'greater' if save_best else None
+    cfg.resume = True
+    train(cfg)
+    assert best.is_file()
+
+
+def test_several_optimizers(tmp_path):
+    settings = {
+        'model.type': 'ToyOfTwo',
+        'optim_wrapper.constructor': 'ToyOfTwo'
+    }
+    whole = train(make_cfg(tmp_path / 'whole', **settings))
+    cfg = make_cfg(tmp_path / 'run', **settings)
+    stop(cfg, 6)
+    cfg.resume = True
+    assert_same(train(cfg).model.state_dict(), whole.model.state_dict())

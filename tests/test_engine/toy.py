@@ -7,7 +7,13 @@ import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, METRICS, MODELS
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import (
+    DATASETS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
+)
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -55,6 +61,33 @@ class Model(BaseModel):
             # As mmseg's accuracy where all pixels are ignored.
             return dict(loss=loss, acc=torch.tensor(float('nan')))
         return list(outputs)
+
+
+@MODELS.register_module(name='ToyOfTwo')
+class TwoOptimizers(Model):
+    """The same network, whose parts have an optimizer each."""
+
+    def train_step(self, data, optim_wrapper):
+        data = self.data_preprocessor(data, True)
+        loss, values = self.parse_losses(self(**data, mode='loss'))
+        loss.backward()
+        for wrapper in optim_wrapper.values():
+            wrapper.step()
+            wrapper.zero_grad()
+        return values
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module(name='ToyOfTwo')
+class OptimizerOfEach:
+    """Give each part of the model an optimizer."""
+
+    def __init__(self, **kwargs):
+        pass
+
+    def __call__(self, model):
+        return OptimWrapperDict(
+            layers=OptimWrapper(torch.optim.AdamW(model.layers.parameters())),
+            head=OptimWrapper(torch.optim.AdamW(model.head.parameters())))
 
 
 @METRICS.register_module(name='ToyMean')

@@ -52,6 +52,9 @@ class GuardedReading:
             OSError: If a sample of a validation or test cannot be read.
         """
         dataset = self.dataset
+        if not isinstance(index, int) or index >= len(self.states):
+            # Of videos, or numbered in a way of its own.
+            return type(dataset).prepare_data(dataset, index)
         files = find_files(dataset, dataset.get_data_info(index))
         cut = self._find_cut(index, files)
         if cut and self.is_training:

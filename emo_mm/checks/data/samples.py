@@ -164,6 +164,8 @@ def _loads_masks(dataset: BaseDataset) -> bool:
     return any(
         getattr(transform, 'with_mask', False)
         and _is_of_library(transform, 'LoadAnnotations._load_masks')
+        # LoadPanopticAnnotations takes masks from the panoptic map.
+        and _is_of_library(transform, 'LoadAnnotations.transform')
         for transform in dataset.pipeline.transforms)
 
 
