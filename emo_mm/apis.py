@@ -2,6 +2,7 @@
 import copy
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
@@ -172,22 +173,16 @@ def leaf_datasets(dataset, field: str) -> Iterator[tuple[str, dict]]:
         yield field, dataset
 
 
-def type_of(dataset: dict) -> type:
+def type_of(dataset: dict) -> Any:
     """Return a data set's class, found where the Runner will find it.
 
-    Raises:
-        KeyError: If no module that is imported registers it.
+    None if no module that is imported registers it.
     """
     data_type = dataset['type']
     if isinstance(data_type, type):
         return data_type
     with DATASETS.switch_scope_and_registry(None) as registry:
-        found = registry.get(data_type)
-    if found is None:
-        raise KeyError(
-            f'{data_type!r} is not in the registry of data sets. Is the name '
-            'right, and does custom_imports name its module?')
-    return found
+        return registry.get(data_type)
 
 
 def find_test_dataset(cfg: Config) -> dict:

@@ -118,8 +118,14 @@ def check_loader(field: str, loader: dict) -> None:
     for name, leaf in leaf_datasets(dataset, f'{field}.dataset'):
         if 'type' not in leaf:
             raise ValueError(f'{name} has no type, such as CocoDataset.')
+        kind = type_of(leaf)
+        if kind is None:
+            raise KeyError(
+                f'{name}.type={leaf["type"]!r} is not in the registry of data '
+                'sets. Is the name right, and does custom_imports name its '
+                'module?')
         # A class of the user's may take something else.
-        library = type_of(leaf).__module__.partition('.')[0]
+        library = kind.__module__.partition('.')[0]
         known = library in ('emo_mm', 'mmdet', 'mmpretrain', 'mmseg')
         for key, kinds in _DATASET_FIELDS.items() if known else ():
             if key in leaf and not isinstance(leaf[key], kinds):
@@ -201,7 +207,10 @@ def _definer(data_type: type, method: str) -> str:
 
 
 def _downloads(dataset: dict) -> bool:
-    parameters = inspect.signature(type_of(dataset)).parameters
+    kind = type_of(dataset)
+    if kind is None:  # which shows when it is built
+        return False
+    parameters = inspect.signature(kind).parameters
     return 'download' in parameters and dataset.get('download', True)
 
 

@@ -124,14 +124,6 @@ def test_without_published_weights_the_run_says_what_to_do(coco):
     assert FROM_SCRATCH in str(error.value)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='is about CPUs')
-def test_amp_without_a_gpu(coco):
-    train(coco, 'amp', FROM_SCRATCH, flags=('--amp', ))
-    saved, = (coco / 'amp').glob('epoch_*.pth')
-    weights = torch.load(saved)['state_dict']
-    assert all(value.isfinite().all() for value in weights.values())
-
-
 def test_missing_data(tmp_path):
     with pytest.raises(
             FileNotFoundError, match="data_root='data/coco/': there is no"):
