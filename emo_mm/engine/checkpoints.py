@@ -192,7 +192,9 @@ def _candidates(folder: Path, pointer: Path,
     ]
     files = [path for path in folder.iterdir() if path.is_file()]
     for template in kinds:
-        pattern = re.compile(re.escape(template).replace(r'\{\}', r'(\d+)'))
+        # The number may have a format, as in 'epoch_{:03d}.pth'.
+        pattern = re.compile(
+            re.sub(r'\\{.*?\\}', r'(\\d+)', re.escape(template)))
         numbered = [(int(match[1]), path) for path in files
                     if (match := pattern.fullmatch(path.name))]
         yield [path for _, path in sorted(numbered, reverse=True)]

@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, get_rank, is_main_process
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import (
+    EpochBasedTrainLoop,
+    Runner,
+    find_latest_checkpoint,
+)
 
 from emo_mm.checks.config import check_same_schedule
 from emo_mm.models.weights import read_checkpoint
@@ -68,11 +72,7 @@ def find_resumed(work_dir: str, load_from: str | None,
         # One process looks, so that all go on from the same.
         answer: list = [None, [], None]
         if is_main_process():
-            try:
-                path, skipped = find_newest(*_places(work_dir, hook or {}))
-                answer = [path and str(path), skipped, None]
-            except FileNotFoundError as error:
-                answer = [None, [], str(error)]
+            answer = _find_newest(work_dir, hook or {})
         broadcast_object_list(answer)
         load_from, notes, problem = answer
         if problem:
@@ -90,19 +90,23 @@ def find_resumed(work_dir: str, load_from: str | None,
     return Resumed(load_from, rest), notes
 
 
-def _places(work_dir: str, hook) -> tuple[Path, Path, list[str]]:
-    folder = Path(work_dir)
+def _find_newest(work_dir: str, hook) -> list:
+    """Return the newest checkpoint, what was skipped, and a problem."""
     if not isinstance(hook, dict):  # It is built already.
-        hook = {
-            name: getattr(hook, name, None)
-            for name in ('out_dir', 'filename_tmpl')
-        }
-    if hook.get('out_dir'):
-        folder = Path(hook['out_dir'], folder.name)
-        if not folder.is_dir():
-            folder = Path(work_dir)
+        hook = vars(hook)
+    folder, out_dir = Path(work_dir), hook.get('out_dir')
+    if out_dir and '://' in str(out_dir):
+        # Storage that cannot be searched, and holds whole files alone.
+        return [find_latest_checkpoint(work_dir), [], None]
+    if out_dir and Path(out_dir, folder.name).is_dir():
+        folder = Path(out_dir, folder.name)
     template = hook.get('filename_tmpl')
-    return folder, Path(work_dir), [template] if template else []
+    try:
+        path, skipped = find_newest(folder, Path(work_dir),
+                                    [template] if template else [])
+    except FileNotFoundError as error:
+        return [None, [], str(error)]
+    return [path and str(path), skipped, None]
 
 
 def random_state_of(checkpoint: dict, world_size: int) -> dict | None:

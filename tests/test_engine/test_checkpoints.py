@@ -154,11 +154,11 @@ def test_as_many_are_kept_as_asked_for(tmp_path, keep):
 def test_other_names_and_folders(whole, tmp_path):
     cfg = make_cfg(tmp_path / 'run')
     cfg.default_hooks.checkpoint.update(
-        out_dir=str(tmp_path / 'out'), filename_tmpl='mine-{}.pth')
+        out_dir=str(tmp_path / 'out'), filename_tmpl='mine-{:03d}.pth')
     train(cfg)
     folder = tmp_path / 'out' / 'run'
-    assert 'mine-3.pth' in names(folder)
-    (folder / 'mine-3.pth').unlink()
+    assert 'mine-003.pth' in names(folder)
+    (folder / 'mine-003.pth').unlink()
     cfg.resume = True
     cfg.default_hooks.checkpoint.max_keep_ckpts = -1
     with pytest.raises(FileNotFoundError, match='no sound checkpoint'):
