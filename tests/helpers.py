@@ -87,6 +87,23 @@ def assert_close(actual, expected, largest=None):
     assert np.abs(actual - expected).max() <= TOLERANCE * largest
 
 
+def assert_same(actual, expected, where=''):
+    """Compare to the last bit."""
+    assert type(actual) is type(expected), where
+    if isinstance(actual, torch.Tensor):
+        assert torch.equal(actual, expected), where
+    elif isinstance(actual, dict):
+        assert actual.keys() == expected.keys(), where
+        for key in actual:
+            assert_same(actual[key], expected[key], f'{where}.{key}')
+    elif isinstance(actual, (list, tuple)):
+        assert len(actual) == len(expected), where
+        for i, pair in enumerate(zip(actual, expected)):
+            assert_same(*pair, f'{where}.{i}')
+    else:
+        assert actual == expected, where
+
+
 def flatten(outputs):
     """Return the tensors of nested tuples and lists, in order."""
     if isinstance(outputs, torch.Tensor):
@@ -169,6 +186,34 @@ def run_train(folder, config, *args):
 def run_test(folder, config, *args):
     """Test as ``mim test`` does, in this process; return the output."""
     return run_script(folder, ROOT / 'tools' / 'test.py', config, *args)
+
+
+# Runs each tool of ours with the command line that it is given.
+SEVERAL = f"""
+import json, runpy, sys
+for tool, *arguments in json.loads(sys.argv[1]):
+    sys.argv = [tool, *arguments]
+    runpy.run_path(f'{ROOT}/tools/{{tool}}.py', run_name='__main__')
+"""
+
+
+def run_in_two_processes(folder, commands):
+    """Run 'train' or 'test' with arguments, one command after the other.
+
+    All are in the same two processes, which import the libraries once.
+    """
+    (folder / 'several.py').write_text(SEVERAL)
+    result = subprocess.run([
+        sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
+        f'--master_port={free_port()}', 'several.py',
+        json.dumps(commands)
+    ],
+                            cwd=folder,
+                            stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT,
+                            text=True,
+                            timeout=600)
+    assert result.returncode == 0, result.stdout[-12000:]
 
 
 def forget_runs():

@@ -16,7 +16,13 @@ from mmengine.logging import print_log
 
 from emo_mm.apis import leaf_datasets, type_of
 
-from .data.coco import NO_MASK, check_loop, forget_files, read_coco
+from .data.coco import (
+    NO_MASK,
+    check_loop,
+    definer_of,
+    forget_files,
+    read_coco,
+)
 from .data.findings import summarize
 
 # Progress of a schedule; everything else in its state is a setting.
@@ -182,7 +188,7 @@ def check_list(field: str, dataset: dict) -> None:
     """
     path = Path(
         dataset.get('data_root') or '', str(dataset.get('ann_file') or ''))
-    reader = _definer(type_of(dataset), 'load_data_list')
+    reader = definer_of(type_of(dataset), 'load_data_list')
     if reader not in ('CustomDataset', 'BaseSegDataset') or not path.is_file():
         return
     try:
@@ -198,12 +204,6 @@ def check_list(field: str, dataset: dict) -> None:
                 f'{field}.ann_file={dataset["ann_file"]!r}: line {number} of '
                 f'{path} is {line!r}, not a name, a space and the number of a '
                 'class.')
-
-
-def _definer(data_type: type, method: str) -> str:
-    """Return the name of the class that a class has a method from."""
-    definers = (c for c in data_type.__mro__ if method in vars(c))
-    return next(definers, type).__name__
 
 
 def _downloads(dataset: dict) -> bool:
@@ -260,7 +260,7 @@ def _labels_as_coco(data_type: type) -> bool:
 
     A class derived from it may order its categories in another way.
     """
-    return _definer(data_type, 'load_data_list') == 'CocoDataset'
+    return definer_of(data_type, 'load_data_list') == 'CocoDataset'
 
 
 def _configured_classes(field: str, dataset: dict) -> list[str]:

@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.optim import OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
@@ -25,6 +24,7 @@ from emo_mm.models.weights import read_checkpoint
 from emo_mm.random_state import gather_random_states, get_random_state
 
 from .loops import VALIDATED
+from .wrappers import optim_wrappers
 
 LAST = 'last_checkpoint'
 # What a run that a signal stopped leaves, until its next checkpoint.
@@ -37,7 +37,8 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 # --- Writing ----------------------------------------------------------------
 @contextmanager
-def replaced_atomically(path: Path) -> Iterator[Path]:
+def replaced_atomically(path: Path,
+                        is_checkpoint: bool = True) -> Iterator[Path]:
     """Yield a temporary path, whose file takes the place of ``path``.
 
     That happens once it is complete and on the disk. Until then, and if what
@@ -45,6 +46,8 @@ def replaced_atomically(path: Path) -> Iterator[Path]:
 
     Args:
         path (Path): A file that may exist.
+        is_checkpoint (bool): Whether it has checksums to compare. Defaults to
+            True.
 
     Raises:
         OSError: If a file cannot be written, or cannot be read back as it was
@@ -54,7 +57,7 @@ def replaced_atomically(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _sync(temporary)
-        problem = _find_damage(temporary)
+        problem = _find_damage(temporary) if is_checkpoint else ''
         if problem:
             raise OSError(f'{path} was not written properly: {problem}')
         os.replace(temporary, path)
@@ -86,8 +89,6 @@ def _sync(path: Path) -> None:
 
 def _find_damage(path: Path) -> str:
     """Compare the parts of a file of torch with their checksums."""
-    if path.suffix == _TEMPORARY and path.stem == LAST:
-        return ''
     try:
         with zipfile.ZipFile(path) as archive:
             part = archive.testzip()
@@ -177,21 +178,20 @@ def _of_last_run(found: list[tuple[int, Path]],
 
 def _noted_name(pointer: Path) -> str:
     # Its folder may have been moved or copied since.
-    return re.split(r'[\\/]', pointer.read_text().strip())[-1]
+    return _name_of(pointer.read_text().strip())
+
+
+def _name_of(path: str) -> str:
+    """Return the last part of a path, of any system."""
+    return re.split(r'[\\/]', path)[-1]
 
 
 def _candidates(folder: Path, pointer: Path,
                 templates: Iterable[str]) -> Iterator[list[Path]]:
     """Yield checkpoints by kind, the newest of each kind first."""
-    kinds = [
-        *{
-            'epoch_{}.pth': 1,
-            'iter_{}.pth': 1,
-            **dict.fromkeys(templates)
-        }
-    ]
     files = [path for path in folder.iterdir() if path.is_file()]
-    for template in kinds:
+    for template in dict.fromkeys(
+        ['epoch_{}.pth', 'iter_{}.pth', *templates]):
         # The number may have a format, as in 'epoch_{:03d}.pth'.
         pattern = re.compile(
             re.sub(r'\\{.*?\\}', r'(\\d+)', re.escape(template)))
@@ -264,7 +264,7 @@ class SafeCheckpointHook(CheckpointHook):
         """
         hub = runner.message_hub
         for suffix, path in self._best_paths().items():
-            name = re.split(r'[\\/]', path)[-1]
+            name = _name_of(path)
             beside = self.file_backend.join_path(self.out_dir, name)
             exists = self.file_backend.exists(beside)
             self._set_best_path(suffix, beside if exists else None)
@@ -279,16 +279,15 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _remove_best(self, runner: Runner, paths: Iterable[str]) -> None:
         """Delete what was the best checkpoint."""
-        names = {re.split(r'[\\/]', path)[-1] for path in paths}
-        kept = {Path(path).name for path in self._best_paths().values()}
+        kept = set(map(_name_of, self._best_paths().values()))
         # Also those of other metrics than this run's save_best.
         kept |= {
-            re.split(r'[\\/]', path)[-1]
+            _name_of(path)
             for key, path in runner.message_hub.runtime_info.items()
             if key.startswith('best_ckpt') and path
         }
         if is_main_process():
-            self._remove(names - kept)
+            self._remove(set(map(_name_of, paths)) - kept)
 
     def _best_paths(self) -> dict[str, str]:
         """Return paths by the suffix that mmengine gives their metrics."""
@@ -406,7 +405,8 @@ class SafeCheckpointHook(CheckpointHook):
             **self.args)
         self._random_states = None
         if is_main_process():
-            with replaced_atomically(Path(runner.work_dir, LAST)) as path:
+            with replaced_atomically(
+                    Path(runner.work_dir, LAST), is_checkpoint=False) as path:
                 path.write_text(
                     self.file_backend.join_path(self.out_dir, name))
 
@@ -491,9 +491,7 @@ def _pending_gradients(runner: Runner) -> dict[str, torch.Tensor]:
 
     Those of several processes differ, and are not saved.
     """
-    wrapper = runner.optim_wrapper
-    wrappers = wrapper.values() if isinstance(wrapper,
-                                              OptimWrapperDict) else [wrapper]
+    wrappers = optim_wrappers(runner.optim_wrapper)
     if get_world_size() > 1 or all(w.should_update() for w in wrappers):
         return {}
     return {

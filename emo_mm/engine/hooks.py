@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook, LoggerHook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner
 
@@ -26,6 +25,7 @@ from .scalars import (
     read_scalars,
 )
 from .val_loss import ValidationLoss
+from .wrappers import bare_model
 
 # Steps between two points where no LoggerHook says how many.
 _INTERVAL = 10
@@ -114,7 +114,7 @@ class CurvesHook(Hook):
             if self._losses is None:
                 # Not earlier: averaged weights are in place only now.
                 self._losses = ValidationLoss(
-                    _bare_model(runner), runner.val_dataloader.dataset)
+                    bare_model(runner.model), runner.val_dataloader.dataset)
             self._losses.add(data_batch)
         except Exception as error:
             self._losses, self._has_no_loss = None, True
@@ -188,11 +188,6 @@ def _logger_hook(runner: Runner) -> LoggerHook | None:
 def _trains(runner: Runner) -> bool:
     """Tell whether a training has begun, and this is no validation alone."""
     return isinstance(runner._train_loop, BaseLoop) and runner.iter > 0
-
-
-def _bare_model(runner: Runner) -> torch.nn.Module:
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model
 
 
 def plot_curves(curves: dict[str, Curve], path: Path) -> None:
@@ -317,5 +312,5 @@ class FirstBatchHook(Hook):
         if not self._checked:
             self._checked = True
             check_first_batch(
-                _bare_model(runner), data_batch, runner.train_dataloader,
+                bare_model(runner.model), data_batch, runner.train_dataloader,
                 runner.max_iters - runner.iter, get_world_size())

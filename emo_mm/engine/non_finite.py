@@ -5,8 +5,6 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -14,6 +12,7 @@ from torch import Tensor, nn
 from emo_mm.random_state import kept_random_state
 
 from .processes import without_other_processes
+from .wrappers import bare_model, optim_wrappers, param_groups
 
 ACTIONS = ('skip', 'stop')
 
@@ -60,7 +59,7 @@ class NonFiniteHook(Hook):
         """Watch the optimizers."""
         names = {
             parameter: name
-            for name, parameter in _bare(runner.model).named_parameters()
+            for name, parameter in bare_model(runner.model).named_parameters()
         }
 
         def before_step(optimizer, args, kwargs):
@@ -69,8 +68,10 @@ class NonFiniteHook(Hook):
                 self._bad_gradients += [names.get(p, '?') for p in bad]
                 optimizer.zero_grad(set_to_none=True)  # A step does nothing.
 
-        for optimizer in _optimizers(runner.optim_wrapper):
-            self._handles.append(optimizer.register_step_pre_hook(before_step))
+        self._handles += [
+            wrapper.optimizer.register_step_pre_hook(before_step)
+            for wrapper in optim_wrappers(runner.optim_wrapper)
+        ]
         self._statistics = _statistics(runner.model)
         self._copies = [buffer.clone() for buffer in self._statistics]
 
@@ -123,12 +124,12 @@ class NonFiniteHook(Hook):
             torch._foreach_copy_(self._statistics, self._copies)
 
     def _describe(self, runner: Runner, losses: list[str], batch) -> str:
-        rate = runner.optim_wrapper.get_lr()
-        rate = rate.get('lr') or rate.get('base_lr') or [float('nan')]
+        rate = param_groups(runner.optim_wrapper)[0]['lr']
         what = ', '.join(losses) or 'the gradient'
-        text = (f'Iteration {runner.iter + 1}, learning rate {rate[0]:.3g}: '
+        text = (f'Iteration {runner.iter + 1}, learning rate {rate:.3g}: '
                 f'{what} is not finite.')
-        first = _first_bad_module(_bare(runner.model), batch) if losses else ''
+        first = _first_bad_module(bare_model(runner.model),
+                                  batch) if losses else ''
         if first:
             return f'{text} First in {first}.'
         if self._bad_gradients:
@@ -143,17 +144,6 @@ def _bad_losses(outputs) -> list[str]:
         name for name, value in outputs.items() if 'loss' in name
         and isinstance(value, Tensor) and not torch.isfinite(value).all()
     ]
-
-
-def _bare(model: nn.Module) -> Any:
-    return model.module if is_model_wrapper(model) else model
-
-
-def _optimizers(wrapper) -> Iterator[torch.optim.Optimizer]:
-    wrappers = wrapper.values() if isinstance(wrapper,
-                                              OptimWrapperDict) else [wrapper]
-    for each in wrappers:
-        yield each.optimizer
 
 
 def _bad_gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:

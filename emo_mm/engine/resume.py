@@ -15,6 +15,7 @@ from emo_mm.checks.config import check_same_schedule
 from emo_mm.models.weights import read_checkpoint
 
 from .checkpoints import find_newest
+from .wrappers import param_groups
 
 # How a resumed run of another length goes on; `resume_schedule` in a config.
 SCHEDULES = ('stretch', 'restart')
@@ -271,10 +272,7 @@ class ScheduleResumer:
 
     @property
     def _optimizer_groups(self) -> list[dict]:
-        groups: Any = self.runner.optim_wrapper.param_groups
-        if isinstance(groups, dict):  # of several optimizers
-            return [group for several in groups.values() for group in several]
-        return groups
+        return param_groups(self.runner.optim_wrapper)
 
     def _groups(self, prefix: str) -> list[dict]:
         """Return what schedulers set in each group of parameters.

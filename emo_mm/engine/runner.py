@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS, RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
@@ -59,6 +58,7 @@ from .resume import (
     find_resumed,
     random_state_of,
 )
+from .wrappers import bare_model
 
 # Where a checkpoint lists the backbones of its run that had no weights.
 _FROM_SCRATCH = 'from_scratch'
@@ -259,16 +259,17 @@ class CheckedRunner(Runner):
         trained = classes_of(datasets.get(_TRAIN))
         for field, dataset in datasets.items():
             check_same_labels(classes_of(dataset), trained, field, _TRAIN)
-            warning = check_num_classes(self._bare_model, dataset, field)
+            warning = check_num_classes(bare_model(self.model), dataset, field)
             if warning:
                 self.logger.warning(warning)
             check_samples(dataset, field)
             guard_reading(dataset, field)
             if not field.startswith('test'):  # It may have no annotations.
-                check_annotations(self._bare_model, dataset, field)
+                check_annotations(bare_model(self.model), dataset, field)
         for name, loop in self._loops().items():
-            check_topk(self._bare_model, getattr(loop, 'evaluator', None),
-                       f'{name}_evaluator')
+            check_topk(
+                bare_model(self.model), getattr(loop, 'evaluator', None),
+                f'{name}_evaluator')
         if self._resume and not self._has_loaded:
             self._report_resumed()
             if self._resumed is not None:
@@ -302,14 +303,6 @@ class CheckedRunner(Runner):
             for name, loop in loops.items() if isinstance(loop, BaseLoop)
         }
 
-    @property
-    def _bare_model(self) -> nn.Module:
-        model = self.model
-        # --tta wraps the model, too; its checkpoints are those of the model.
-        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-            model = model.module
-        return model
-
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
         """Load weights, and report or refuse what they leave unfilled.
 
@@ -318,7 +311,7 @@ class CheckedRunner(Runner):
         """
         with explain_unreadable(filename):
             checkpoint = super().load_checkpoint(filename, *args, **kwargs)
-        model = self._bare_model
+        model = bare_model(self.model)
         if isinstance(self._train_loop, BaseLoop) and not self._resume:
             self.logger.info(describe_start(model, checkpoint, filename))
         else:
@@ -370,7 +363,7 @@ class CheckedRunner(Runner):
             self.logger.warning(
                 f'{filename} holds no state of the optimizer, which begins '
                 'anew.')
-        load_gradients(self._bare_model, checkpoint)
+        load_gradients(bare_model(self.model), checkpoint)
         self._random_state = random_state_of(checkpoint, self.world_size)
         if self._random_state is None:
             self.logger.warning(

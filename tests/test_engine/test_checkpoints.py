@@ -14,19 +14,17 @@ from mmengine.registry import HOOKS
 
 from emo_mm.engine import SafeCheckpointHook, checkpoints
 from emo_mm.engine.checkpoints import find_newest, replaced_atomically
+from tests.helpers import assert_same
 from tests.test_engine.toy import (
-    assert_same,
     build,
+    log_of,
     make_cfg,
+    names,
     state_of,
     train,
 )
 
 pytestmark = pytest.mark.filterwarnings('ignore')
-
-
-def names(folder):
-    return sorted(path.name for path in Path(folder).glob('*.pth*'))
 
 
 # --- One file ---------------------------------------------------------------
@@ -199,14 +197,12 @@ def test_too_small_a_disk_is_said_at_the_start(tmp_path, monkeypatch):
     Usage = namedtuple('Usage', 'free')
     monkeypatch.setattr(shutil, 'disk_usage', lambda path: Usage(1000))
     runner = train(make_cfg(tmp_path))
-    log, = Path(runner.log_dir).glob('*.log')
-    assert 'of free space, but this run will need about' in log.read_text()
+    assert 'of free space, but this run will need about' in log_of(runner)
 
 
 def test_a_large_disk_is_not_mentioned(tmp_path):
     runner = train(make_cfg(tmp_path))
-    log, = Path(runner.log_dir).glob('*.log')
-    assert 'free space' not in log.read_text()
+    assert 'free space' not in log_of(runner)
 
 
 # --- Metrics and weights ----------------------------------------------------
@@ -215,9 +211,8 @@ def test_a_metric_that_is_not_there_does_not_end_the_training(tmp_path):
     cfg.default_hooks.checkpoint.save_best = 'bbox_mAP'
     runner = train(cfg)
     assert runner.epoch == 3
-    log, = Path(runner.log_dir).glob('*.log')
     assert "save_best=['bbox_mAP']: no best checkpoint was saved" in (
-        log.read_text())
+        log_of(runner))
 
 
 class Break(Hook):

@@ -1,12 +1,11 @@
 """Losses and gradients that are not finite."""
-from pathlib import Path
-
 import pytest
 import torch
 from mmengine.hooks import Hook
 
 from emo_mm.engine import NonFiniteHook
-from tests.test_engine.toy import assert_same, build, make_cfg, state_of
+from tests.helpers import assert_same
+from tests.test_engine.toy import build, log_of, make_cfg, state_of
 
 pytestmark = pytest.mark.filterwarnings('ignore')
 
@@ -41,11 +40,6 @@ def run(folder, where, iterations, **hook):
     runner = build(cfg)
     runner.register_hook(Spoil(where, iterations), priority='VERY_LOW')
     return runner
-
-
-def log_of(runner):
-    log, = Path(runner.log_dir).glob('*.log')
-    return log.read_text()
 
 
 @pytest.mark.parametrize('where, message', [

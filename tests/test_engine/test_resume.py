@@ -2,17 +2,18 @@
 import os
 import shutil
 import signal
-from pathlib import Path
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 
 from emo_mm.engine import CheckedRunner
+from tests.helpers import assert_same
 from tests.test_engine.toy import (
-    assert_same,
     build,
+    log_of,
     make_cfg,
+    names,
     state_of,
     train,
 )
@@ -46,10 +47,6 @@ def stop(cfg, after, **kwargs):
     with pytest.raises(SystemExit) as end:
         runner.train()
     return end.value.code
-
-
-def names(folder):
-    return sorted(path.name for path in Path(folder).glob('*.pth*'))
 
 
 # --- The same to the last bit -----------------------------------------------
@@ -223,8 +220,7 @@ def test_a_damaged_checkpoint_is_named_and_skipped(whole, stopped, how):
     damage(stopped / 'interrupted.pth', how)
     runner = resume(stopped)
     assert_same(state_of(runner), whole())
-    log, = Path(runner.log_dir).glob('*.log')
-    text = log.read_text()
+    text = log_of(runner)
     assert 'epoch_2.pth' in text
     if how != 'gone':
         assert f'{stopped}/interrupted.pth is skipped: ' in text
@@ -292,9 +288,8 @@ def test_a_stretched_schedule_is_that_of_the_longer_run(tmp_path):
     train(make_cfg(tmp_path / 'run'))
     runner = longer(tmp_path / 'run', 5, resume_schedule='stretch')
     assert rates(runner) == expected[12:]
-    log, = Path(runner.log_dir).glob('*.log')
     assert "resume_schedule='stretch': 3 of 5 epochs are done" in (
-        log.read_text())
+        log_of(runner))
 
 
 def test_a_restarted_schedule_is_that_of_a_new_run(tmp_path):

@@ -1,6 +1,7 @@
 """A run that takes milliseconds, and draws from all random generators."""
 import random
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -179,18 +180,12 @@ def state_of(runner):
         step=(runner.epoch, runner.iter))
 
 
-def assert_same(actual, expected, where=''):
-    """Compare to the last bit."""
-    assert type(actual) is type(expected), where
-    if isinstance(actual, torch.Tensor):
-        assert torch.equal(actual, expected), where
-    elif isinstance(actual, dict):
-        assert actual.keys() == expected.keys(), where
-        for key in actual:
-            assert_same(actual[key], expected[key], f'{where}.{key}')
-    elif isinstance(actual, (list, tuple)):
-        assert len(actual) == len(expected), where
-        for i, pair in enumerate(zip(actual, expected)):
-            assert_same(*pair, f'{where}.{i}')
-    else:
-        assert actual == expected, where
+def names(folder):
+    """Return the names of the checkpoints in a folder, begun ones too."""
+    return sorted(path.name for path in Path(folder).glob('*.pth*'))
+
+
+def log_of(runner):
+    """Return the text that a run has logged."""
+    log, = Path(runner.log_dir).glob('*.log')
+    return log.read_text()

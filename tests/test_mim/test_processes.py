@@ -1,8 +1,5 @@
 """Two processes do what one does with the doubled batch."""
-import json
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,21 +14,13 @@ from emo_mm.engine.scalars import read_scalars
 from emo_mm.models import EMO
 from tests.helpers import (
     CONFIGS,
-    ROOT,
     TINY,
-    free_port,
+    run_in_two_processes,
     run_test,
     run_train,
 )
 from tests.test_mim.conftest import METRIC, unit_of
 
-# Runs each tool with the command line that it is given.
-SEVERAL = f"""
-import json, runpy, sys
-for tool, *arguments in json.loads(sys.argv[1]):
-    sys.argv = [tool, *arguments]
-    runpy.run_path(f'{ROOT}/tools/{{tool}}.py', run_name='__main__')
-"""
 # Statistics are frozen; what remains equals up to rounding.
 BACKBONE = dict(
     arch=dict(TINY, _delete_=True, drop_path_rate=0.),
@@ -139,18 +128,7 @@ def folder(imagenet, tmp_path_factory):
         several += [('train', config.name, *launcher),
                     ('test', config.name, f'{config.stem}/{checkpoint}',
                      *launcher)]
-    (folder / 'several.py').write_text(SEVERAL)
-    result = subprocess.run([
-        sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-        f'--master_port={free_port()}', 'several.py',
-        json.dumps(several)
-    ],
-                            cwd=folder,
-                            stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT,
-                            text=True,
-                            timeout=300)
-    assert result.returncode == 0, result.stdout[-12000:]
+    run_in_two_processes(folder, several)
     return folder
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from emo_mm.models.weights import FROM_SCRATCH
-from tests.helpers import CONFIGS, run_train
+from tests.helpers import CONFIGS, assert_same, run_train
 from tests.test_mim.conftest import short_loaders, unit_of
 
 CONFIG = dict(
@@ -64,17 +64,8 @@ def test_the_weights_are_those_of_an_uninterrupted_run(scope, folder_of,
     whole, moved = (
         torch.load(tmp_path / name / last) for name in ('whole', 'moved'))
     for part in ('state_dict', 'optimizer'):
-        _assert_same(moved[part], whole[part], part)
+        assert_same(moved[part], whole[part], part)
     assert [
         path.name for path in (tmp_path / 'moved').glob('*.pth')
         if not path.name.startswith('best')
     ] == [last]
-
-
-def _assert_same(actual, expected, where):
-    if isinstance(actual, torch.Tensor):
-        assert torch.equal(actual, expected), where
-    elif isinstance(actual, dict):
-        assert actual.keys() == expected.keys(), where
-        for key in actual:
-            _assert_same(actual[key], expected[key], f'{where}.{key}')

@@ -3,16 +3,18 @@
 Only ``--cfg-options`` that shorten the run are given. By default the smallest
 size of each task runs; ``make test-configs`` runs all.
 """
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from emo_mm.models.weights import FROM_SCRATCH
-from tests.helpers import CONFIGS, ROOT, free_port, run_test, run_train
+from tests.helpers import (
+    CONFIGS,
+    run_in_two_processes,
+    run_test,
+    run_train,
+)
 from tests.test_mim.conftest import (
     METRIC,
     resumable,
@@ -57,13 +59,6 @@ def assert_finite(checkpoint: Path):
     assert all(value.isfinite().all() for value in weights.values())
 
 
-# Trains with each command line that it is given.
-SEVERAL = f"""
-import json, runpy, sys
-for arguments in json.loads(sys.argv[1]):
-    sys.argv = ['train.py', *arguments]
-    runpy.run_path('{ROOT}/tools/train.py', run_name='__main__')
-"""
 # Of mmdet, two processes are started by MIM in test_commands.py.
 TWO_PROCESSES = [
     ('mmseg/pspnet_emo_1m.py', 1.2e-4, 32),
@@ -78,7 +73,6 @@ def in_two_processes(ade, imagenet, tmp_path_factory):
     All runs are in the same two processes, which import the libraries once.
     """
     folder = tmp_path_factory.mktemp('two_processes')
-    (folder / 'several.py').write_text(SEVERAL)
     (folder / 'data').mkdir()
     for data in (ade / 'data/ade', imagenet / 'data/imagenet'):
         (folder / 'data' / data.name).symlink_to(data)
@@ -92,20 +86,12 @@ def in_two_processes(ade, imagenet, tmp_path_factory):
         flags = ['--resume'] if scope == 'mmseg' else ['--resume', half]
         options = [f'load_from={half}'] if scope == 'mmseg' else []
         lines += [[
+            'train',
             str(config), '--work-dir', f'{scope}/{name}', *flags, '--launcher',
             'pytorch', '--cfg-options', *resumable(config, 2), *options
         ] for name, flags, options in (('whole', [], []), ('resumed', flags,
                                                            options))]
-    result = subprocess.run([
-        sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-        f'--master_port={free_port()}', 'several.py',
-        json.dumps(lines)
-    ],
-                            cwd=folder,
-                            stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT,
-                            text=True)
-    assert result.returncode == 0, result.stdout[-12000:]
+    run_in_two_processes(folder, lines)
     return folder
 
 

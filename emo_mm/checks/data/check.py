@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from mmengine.config import ConfigDict
-from mmengine.fileio import load
 from mmengine.registry import init_default_scope
 
 from .boxes import check_coco, check_instances
-from .coco import check_use, find_coco_files, read_coco
+from .coco import check_use, find_coco_files, forget_files, read_coco
 from .findings import Finding, error, warning
 from .images import MISSING, Images, read_images
 from .labels import (
@@ -64,6 +63,7 @@ def check_datasets(cfg: ConfigDict,
         add(source, check_images(source, images), check_masks(source, images),
             check_unused_masks(source), check_unused_classes(source, images))
     findings += check_uses(cfg, loops)
+    forget_files()
     findings += check_same_classes(loaded)
     findings += check_duplicates(loaded, images)
     counts: Counter = Counter()
@@ -77,7 +77,7 @@ def check_annotations(source: Source) -> Iterator[Finding]:
     ann_file = source.coco_file
     if ann_file is not None:
         try:
-            content = load(ann_file)
+            content = read_coco(ann_file)
         except (OSError, ValueError):
             return  # load_source tells.
         if not _is_panoptic(content):
@@ -101,13 +101,17 @@ def _is_panoptic(content) -> bool:
 def check_uses(cfg: ConfigDict, loops: Sequence[str]) -> Iterator[Finding]:
     """Check what pipelines and metrics need of COCO files."""
     found: dict[Finding, list[str]] = {}
+    is_sound: dict[str, bool] = {}
     for loop in loops:
         for file in find_coco_files(cfg, loop):
             try:
                 content = read_coco(file.path)
             except ValueError:
                 continue  # load_source tells.
-            if any(f.stops for f in check_coco(content, file.path)):
+            if file.path not in is_sound:
+                is_sound[file.path] = not any(
+                    f.stops for f in check_coco(content, file.path))
+            if not is_sound[file.path]:
                 continue  # check_annotations tells, or its own source.
             for finding in check_use(file, content):
                 splits = found.setdefault(finding, [])

@@ -93,9 +93,14 @@ def find_ann_file(dataset: dict) -> Path | None:
 def _reads_coco(data_type: type) -> bool:
     """Tell whether mmdet's CocoDataset itself reads file and annotations."""
     return all(
-        next((c.__name__ for c in data_type.__mro__
-              if method in vars(c)), '') == 'CocoDataset'
+        definer_of(data_type, method) == 'CocoDataset'
         for method in ('load_data_list', 'parse_data_info'))
+
+
+def definer_of(data_type: type, method: str) -> str:
+    """Return the name of the class that a class has a method from."""
+    definers = (c for c in data_type.__mro__ if method in vars(c))
+    return next(definers, type).__name__
 
 
 def _mask_loader(pipeline: Any) -> dict | None:
